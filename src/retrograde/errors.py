@@ -1,0 +1,59 @@
+"""Every error that retrograde raises on purpose.
+
+Each derives from `RetrogradeError` and from the built-in error a person would catch, and its message says what was
+given, what was expected and what to write instead.
+"""
+
+from __future__ import annotations
+
+
+class RetrogradeError(Exception):
+    """Base of all errors raised on purpose by retrograde."""
+
+
+class GraphTypeError(RetrogradeError, TypeError):
+    """An operation was given shapes or dtypes it is not defined for."""
+
+
+class ShapeError(RetrogradeError, ValueError):
+    """Shapes do not fit together."""
+
+
+class GraphError(RetrogradeError, ValueError):
+    """A graph breaks its own rules: a pass left it ill-typed or out of order."""
+
+
+class TracerConversionError(RetrogradeError, TypeError):
+    """A traced value was asked to become a plain number or a plain array."""
+
+
+class TracerBoolError(TracerConversionError):
+    """A traced value without a number (under `jit`) was used in Python control flow."""
+
+
+class LeakedTracerError(RetrogradeError, RuntimeError):
+    """A traced value was used after its trace had ended."""
+
+
+class UnsupportedError(RetrogradeError, NotImplementedError, TypeError):
+    """A NumPy function, argument or dtype that has no rule here; never answered with a wrong number."""
+
+
+class DifferentiationError(RetrogradeError, TypeError):
+    """A gradient was asked for that is not defined: integer input, non-scalar loss, no pullback."""
+
+
+class CompileError(RetrogradeError, RuntimeError):
+    """Native code could not be made for a graph."""
+
+
+class DataError(RetrogradeError, ValueError):
+    """Training data or a table that cannot be used as it is."""
+
+
+class ModelError(RetrogradeError, ValueError):
+    """A network, optimizer, loss or `fit` argument that does not fit the rest."""
+
+
+class ModelFileError(RetrogradeError, ValueError):
+    """A model file that is missing, cut short, or not one of ours."""

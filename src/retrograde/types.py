@@ -1,0 +1,64 @@
+"""The type of every value in a graph: a shape and a dtype."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ArrayType(NamedTuple):
+    """Shape and dtype of an array; hashable, and all that tracing knows of a value."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a contiguous array of this type."""
+        return self.size * self.dtype.itemsize
+
+    def with_shape(self, shape: tuple[int, ...]) -> ArrayType:
+        """The same dtype at another shape."""
+        return ArrayType(tuple(shape), self.dtype)
+
+    def with_dtype(self, dtype) -> ArrayType:
+        """The same shape with another dtype."""
+        return ArrayType(self.shape, np.dtype(dtype))
+
+    def __str__(self) -> str:
+        name = _SHORT.get(self.dtype.name, self.dtype.name)
+        return f"{name}[{','.join(map(str, self.shape))}]"
+
+
+_SHORT = {
+    "float64": "f64", "float32": "f32", "float16": "f16", "bool": "bool",
+    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
+    "uint64": "u64", "uint32": "u32", "uint16": "u16", "uint8": "u8",
+    "complex64": "c64", "complex128": "c128",
+}  # fmt: skip
+
+
+def type_of(value) -> ArrayType:
+    """The `ArrayType` of an array, a NumPy scalar, a Python scalar, or anything with shape and dtype."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None:
+        return ArrayType(tuple(value.shape), np.dtype(dtype))
+    array = np.asarray(value)
+    return ArrayType(array.shape, array.dtype)
+
+
+def is_float(dtype) -> bool:
+    """Whether values of this dtype carry derivatives (real floating point)."""
+    return np.dtype(dtype).kind == "f"
