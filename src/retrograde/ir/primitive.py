@@ -1,0 +1,106 @@
+"""`Primitive`: one operation, whole, in one place.
+
+A primitive is made by its family's file in `ops/`; the `def_*` decorators hang its type rule, its meaning in NumPy, its
+pullback, its lowering, its batching rule and its samples on it. Every stage asks the primitive and knows none by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retrograde.errors import DifferentiationError
+
+REGISTRY: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """One operation of the graph.
+
+    `formula` is for people, with `{0}`, `{1}` ... for the operands. `flops` is a number per output element, or a
+    function of the input types and parameters to the whole count. `multiple` says that it has a tuple of outputs.
+    """
+
+    def __init__(
+        self, name: str, *, formula: str = "", flops: float | Callable[..., float] = 1.0, multiple: bool = False
+    ):
+        if name in REGISTRY:
+            raise ValueError(f"a primitive named {name!r} exists already; give each its own name")
+        self.name = name
+        self.formula = formula
+        self.flops = flops
+        self.multiple = multiple
+        self.type_rule: Callable[..., Any] = _missing(name, "type rule")
+        self.reference: Callable[..., Any] = _missing(name, "reference")
+        self.pullback: Callable[..., Any] | None = None
+        self.lowering: str | None = None
+        self.lower: Callable[..., Any] | None = None
+        self.batch: Callable[..., Any] | None = None
+        self.samples: Callable[[], list] | None = None
+        self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
+        REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply to plain arrays (NumPy answers) or record in the innermost trace among the arguments."""
+        builder = None
+        for arg in args:
+            other = getattr(arg, "_builder", None)
+            if other is not None and (builder is None or other.level > builder.level):
+                builder = other
+        if builder is None:
+            return self.reference(*args, **params)
+        return builder.record(self, args, params)
+
+    def def_type(self, rule: Callable) -> Callable:
+        """`rule(*types, **params) -> ArrayType`, or a tuple of them when `multiple`."""
+        self.type_rule = rule
+        return rule
+
+    def def_reference(self, rule: Callable) -> Callable:
+        """`rule(*arrays, **params) -> array(s)`: what it means, in NumPy."""
+        self.reference = rule
+        return rule
+
+    def def_pullback(self, rule: Callable) -> Callable:
+        """`rule(ct, out, *inputs, **params) -> cotangents of the inputs`, None where there is none.
+
+        Written in ops, so that it is traced, differentiated again and compiled; whatever of `out` and `inputs` it does
+        not read is not kept for the backward pass.
+        """
+        self.pullback = rule
+        return rule
+
+    def def_lower(self, kind: str) -> Callable[[Callable], Callable]:
+        """Declare the lowering's kind: `elementwise`, `reduction`, `view`, `element` or `kernel` (see `codegen`)."""
+
+        def decorate(rule: Callable) -> Callable:
+            self.lowering, self.lower = kind, rule
+            return rule
+
+        return decorate
+
+    def def_batch(self, rule: Callable) -> Callable:
+        """`rule(axes, *inputs, **params) -> (output, axis)` where the default of the family does not serve."""
+        self.batch = rule
+        return rule
+
+    def def_samples(self, rule: Callable) -> Callable:
+        """`rule() -> [(args, params), ...]`: the inputs from which generated tests start."""
+        self.samples = rule
+        return rule
+
+    def count_flops(self, input_types, output_types, params) -> float:
+        """Floating-point operations of one application."""
+        if callable(self.flops):
+            return float(self.flops(*input_types, **params))
+        return float(self.flops) * max((t.size for t in output_types), default=0)
+
+
+def _missing(name: str, what: str) -> Callable:
+    def fail(*_args: Any, **_params: Any) -> Any:
+        raise DifferentiationError(f"the primitive {name!r} has no {what}; define one with def_* in its ops file")
+
+    return fail
