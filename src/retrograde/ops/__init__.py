@@ -1,0 +1,1 @@
+"""The primitives, by family; each operation whole in one place."""

@@ -1,0 +1,83 @@
+"""NumPy's promotion (NEP 50) in front of the strict primitives.
+
+A Python number is weak: it takes the dtype of what it meets. So is a symbol that stands for one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import UnsupportedError
+from retrograde.ir import Primitive
+from retrograde.ops.elementwise import convert
+
+_WEAK = {bool: np.dtype(bool), int: int, float: float, complex: complex}
+_KIND = {"i": int, "f": float, "c": complex}
+
+
+def is_traced(x: Any) -> bool:
+    """Whether `x` is a symbol of a graph under construction."""
+    return hasattr(x, "_builder")
+
+
+def as_operand(x: Any) -> Any:
+    """A symbol as it is, a Python number as it is (weak), anything else as an array that has no objects in it."""
+    if is_traced(x) or type(x) in _WEAK or isinstance(x, np.generic):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiubc":
+        raise UnsupportedError(
+            f"an array of dtype {array.dtype} cannot be traced; retrograde works on real, integer, bool and complex "
+            "arrays. Convert it first, for example with np.asarray(x, dtype=float)"
+        )
+    return array
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """Cast, unless it is a cast to what it is already."""
+    dtype = np.dtype(dtype)
+    if type(x) in _WEAK:
+        return np.asarray(x, dtype)[()]
+    if x.dtype == dtype:
+        return x
+    return convert(x, dtype=dtype) if is_traced(x) else np.asarray(x).astype(dtype)[()]
+
+
+@lru_cache(maxsize=4096)
+def _resolve(ufunc: np.ufunc, kinds: tuple) -> tuple[np.dtype, ...]:
+    return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+
+
+def _kind(x: Any) -> Any:
+    if type(x) in _WEAK:
+        return _WEAK[type(x)]
+    if getattr(x, "weak", False):
+        return _KIND.get(x.dtype.kind, x.dtype)
+    return x.dtype
+
+
+def promote(ufunc: np.ufunc, *args: Any) -> tuple[Any, ...]:
+    """The operands, cast to the dtypes of the loop that NumPy would choose for this ufunc."""
+    operands = [as_operand(x) for x in args]
+    try:
+        dtypes = _resolve(ufunc, tuple(_kind(x) for x in operands))
+    except TypeError as error:
+        given = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in operands)
+        raise TypeError(f"{ufunc.__name__} is not defined for ({given}): {error}") from None
+    return tuple(astype(x, dtype) for x, dtype in zip(operands, dtypes))
+
+
+def apply(primitive: Primitive, *args: Any) -> Any:
+    """Call an elementwise primitive as NumPy would call its ufunc: operands promoted and broadcast."""
+    out = primitive(*promote(_ufunc(primitive), *args))
+    if is_traced(out) and all(type(x) in _WEAK or getattr(x, "weak", False) for x in args):
+        out.weak = True
+    return out
+
+
+def _ufunc(primitive: Primitive) -> np.ufunc:
+    # a function that is no ufunc of NumPy's (erf, sigmoid) promotes as a float function does
+    return primitive.ufunc if primitive.ufunc is not None else np.exp
