@@ -1,0 +1,211 @@
+"""NumPy's elementwise functions: promotion in front of one primitive, or a short composition."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import UnsupportedError
+from retrograde.ir.primitive import REGISTRY
+from retrograde.numpy.table import FUNCTIONS, implements
+from retrograde.ops import elementwise as ew
+from retrograde.ops.promote import apply, as_operand, promote
+from retrograde.ops.promote import astype as cast
+from retrograde.ops.symbol import power as _power
+
+for _primitive in list(REGISTRY.values()):
+    if _primitive.ufunc is not None:
+        FUNCTIONS.setdefault(_primitive.ufunc, functools.partial(apply, _primitive))
+
+
+def erf(x: Any) -> Any:
+    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    return apply(ew.erf, x)
+
+
+def erfc(x: Any) -> Any:
+    """1 - erf(x), without cancellation."""
+    return apply(ew.erfc, x)
+
+
+def sigmoid(x: Any) -> Any:
+    """The logistic function 1 / (1 + exp(-x)); never overflows."""
+    return apply(ew.sigmoid, x)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)); never overflows."""
+    return apply(ew.softplus, x)
+
+
+def relu(x: Any) -> Any:
+    """max(x, 0); its derivative at 0 is 0."""
+    return apply(ew.maximum, x, 0)
+
+
+@implements(np.power)
+def power(x: Any, y: Any) -> Any:
+    """x ** y elementwise; small whole exponents become products."""
+    return _power(as_operand(x), as_operand(y))
+
+
+@implements(np.float_power)
+def float_power(x: Any, y: Any) -> Any:
+    """x ** y in at least float64."""
+    return ew.power(*promote(np.float_power, x, y))
+
+
+@implements(np.positive)
+def positive(x: Any) -> Any:
+    """x itself."""
+    return as_operand(x)
+
+
+@implements(np.fabs)
+def fabs(x: Any) -> Any:
+    """|x| as a float."""
+    return ew.absolute(*promote(np.fabs, x))
+
+
+@implements(np.deg2rad)
+@implements(np.radians)
+def deg2rad(x: Any) -> Any:
+    """Degrees to radians."""
+    return apply(ew.multiply, x, np.pi / 180.0)
+
+
+@implements(np.rad2deg)
+@implements(np.degrees)
+def rad2deg(x: Any) -> Any:
+    """Radians to degrees."""
+    return apply(ew.multiply, x, 180.0 / np.pi)
+
+
+@implements(np.logaddexp2)
+def logaddexp2(x: Any, y: Any) -> Any:
+    """log2(2**x + 2**y)."""
+    ln2 = float(np.log(2.0))
+    return apply(ew.divide, apply(ew.logaddexp, apply(ew.multiply, x, ln2), apply(ew.multiply, y, ln2)), ln2)
+
+
+@implements(np.divmod)
+def divmod_(x: Any, y: Any) -> tuple:
+    """(floor_divide, remainder)."""
+    return apply(ew.floor_divide, x, y), apply(ew.remainder, x, y)
+
+
+@implements(np.heaviside)
+def heaviside(x: Any, at_zero: Any) -> Any:
+    """0 below zero, 1 above, `at_zero` at it; no derivative in x."""
+    x, at_zero = promote(np.heaviside, x, at_zero)
+    return where(apply(ew.equal, x, 0), at_zero, cast(apply(ew.greater, x, 0), x.dtype))
+
+
+def _truth(x: Any) -> Any:
+    x = as_operand(x)
+    if not hasattr(x, "dtype"):
+        return bool(x)
+    return x if x.dtype == bool else apply(ew.not_equal, x, 0)
+
+
+def _logical(primitive):
+    def call(*args):
+        return primitive(*[_truth(x) for x in args])
+
+    FUNCTIONS[primitive.ufunc] = call
+    return call
+
+
+logical_and, logical_or = _logical(ew.logical_and), _logical(ew.logical_or)
+logical_xor, logical_not = _logical(ew.logical_xor), _logical(ew.logical_not)
+
+
+def _of_integers(primitive, value: bool):
+    """isnan and kin: of integers, a constant."""
+
+    def call(x):
+        x = as_operand(x)
+        if getattr(x, "dtype", np.dtype(float)).kind != "f":
+            return np.full(np.shape(x), value)[()]
+        return apply(primitive, x)
+
+    FUNCTIONS[primitive.ufunc] = call
+    return call
+
+
+isnan, isinf = _of_integers(ew.isnan, False), _of_integers(ew.isinf, False)
+isfinite = _of_integers(ew.isfinite, True)
+
+
+@implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """x where the condition holds, else y; the cotangent flows to the chosen one only."""
+    if x is None or y is None:
+        raise UnsupportedError("np.where(condition) with one argument has a result of unknown shape; pass x and y as well")
+    x, y = promote(np.add, x, y) if _kinds(x, y) != "bb" else (as_operand(x), as_operand(y))
+    return ew.select(_truth(condition), x, y)
+
+
+def _kinds(*xs: Any) -> str:
+    return "".join(np.dtype(bool).kind if type(x) is bool else getattr(as_operand(x), "dtype", np.dtype(float)).kind for x in xs)
+
+
+@implements(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, out: Any = None) -> Any:
+    """Limit to [a_min, a_max]; the derivative is 1 inside, 0 outside and at the limits."""
+    if out is not None:
+        raise UnsupportedError("np.clip(out=...) is not supported on traced arrays; use the returned array")
+    low, high = a_min if a_min is not None else min, a_max if a_max is not None else max
+    if low is not None:
+        a = apply(ew.maximum, a, low)
+    return apply(ew.minimum, a, high) if high is not None else a
+
+
+@implements(np.round)
+def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    """To the given number of decimals, halves to even; derivative 0."""
+    if out is not None:
+        raise UnsupportedError("np.round(out=...) is not supported on traced arrays; use the returned array")
+    a = as_operand(a)
+    if getattr(a, "dtype", np.dtype(float)).kind in "iub":
+        return a
+    if decimals == 0:
+        return apply(ew.rint, a)
+    return apply(ew.divide, apply(ew.rint, apply(ew.multiply, a, 10.0**decimals)), 10.0**decimals)
+
+
+@implements(np.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """NaN and infinities replaced by numbers; no cotangent flows where one was replaced."""
+    x = as_operand(x)
+    if x.dtype.kind != "f":
+        return x
+    info = np.finfo(x.dtype)
+    high, low = info.max if posinf is None else posinf, info.min if neginf is None else neginf
+    kind = x.dtype.type
+    x = where(isnan(x), kind(nan), x)
+    x = where(apply(ew.equal, x, float("inf")), kind(high), x)
+    return where(apply(ew.equal, x, float("-inf")), kind(low), x)
+
+
+@implements(np.sinc)
+def sinc(x: Any) -> Any:
+    """sin(pi x) / (pi x), 1 at 0."""
+    y = apply(ew.multiply, np.pi, x)
+    at_zero = apply(ew.equal, y, 0)
+    safe = where(at_zero, 1.0, y)
+    return where(at_zero, 1.0, apply(ew.divide, apply(ew.sin, safe), safe))
+
+
+def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
+    """Cast to `dtype`; float to float keeps the derivative, through integers and bools none passes."""
+    return cast(as_operand(x), dtype)
+
+
+if hasattr(np, "astype"):
+    FUNCTIONS[np.astype] = astype
+
+fix = implements(np.fix)(lambda x: apply(ew.trunc, x)) if hasattr(np, "fix") else None
+conjugate = implements(np.conjugate)(lambda x: as_operand(x))

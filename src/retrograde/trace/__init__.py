@@ -1,0 +1,6 @@
+"""From a person's NumPy code to a graph."""
+
+from retrograde.trace.trace import input_names, trace_to_graph, tracing
+from retrograde.trace.tracer import Tracer
+
+__all__ = ["Tracer", "input_names", "trace_to_graph", "tracing"]

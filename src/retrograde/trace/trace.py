@@ -1,0 +1,96 @@
+"""Trace a function: call it with tracers and keep the graph they record."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import UnsupportedError
+from retrograde.ir import Builder, Graph
+from retrograde.trace.tracer import Tracer
+from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
+from retrograde.types import type_of
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NUMPY = os.path.dirname(os.path.abspath(np.__file__))
+_OWN = tuple(os.path.join(_HERE, part) + os.sep for part in ("ir", "ops", "numpy", "trace", "autodiff")) + (_NUMPY + os.sep,)
+
+
+def user_location() -> tuple[str, int, str] | None:
+    """File, line and function of the code that called into retrograde or NumPy."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN):
+            return code.co_filename, frame.f_lineno, code.co_name
+        frame = frame.f_back
+    return None
+
+
+def tracing(concrete: bool) -> Builder:
+    """A builder whose symbols are tracers; a concrete one computes as it records."""
+    return Builder(Tracer, concrete=concrete, locate=user_location)
+
+
+def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
+    """A traced input that stands for `value` (an array, a tracer of an outer trace, or a Python number)."""
+    weak = type(value) in (bool, int, float, complex) or getattr(value, "weak", False)
+    if not isinstance(value, (np.ndarray, np.generic, Tracer)):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiubc":
+            raise UnsupportedError(
+                f"a value of type {type(value).__name__} (dtype {array.dtype}) cannot be traced; arguments are arrays, "
+                "numbers, or tuples, lists, dicts and modules of them. Other arguments: static_argnums of rg.jit, or a "
+                "closure"
+            )
+        value = array[()]
+    elif value.dtype.kind not in "fiubc":
+        raise UnsupportedError(f"an array of dtype {value.dtype} cannot be traced; convert it with x.astype(float)")
+    tracer = builder.input(type_of(value), name, value)
+    tracer.weak = weak
+    return tracer
+
+
+def input_names(f: Callable, args: Sequence[Any]) -> list[list[str]]:
+    """For each argument, readable names of its leaves: the parameter's, with the path inside it."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = []
+    for i, arg in enumerate(args):
+        if i < len(parameters) and parameters[i].kind is not inspect.Parameter.VAR_POSITIONAL:
+            base = parameters[i].name
+        else:
+            base = f"arg{i}"
+        names.append([base + "".join(f".{key}" for key in path) for path in tree_paths(arg)])
+    return names
+
+
+def trace_to_graph(f: Callable, args: Sequence[Any]) -> tuple[Graph, Any]:
+    """The graph of `f` at arguments of these types, inputs being the leaves of `args`; and the tree of its result."""
+    builder = tracing(concrete=False)
+    traced = []
+    for arg, names in zip(args, input_names(f, args)):
+        leaves, structure = tree_flatten(arg)
+        traced.append(tree_unflatten(structure, [new_input(builder, x, n) for x, n in zip(leaves, names)]))
+    outputs, structure = tree_flatten(f(*traced))
+    return builder.finish([as_output(out) for out in outputs]), structure
+
+
+def as_output(value: Any) -> Any:
+    """A leaf of a function's result, as something a graph can return."""
+    if isinstance(value, Tracer):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiubc":
+        raise UnsupportedError(
+            f"a traced function returned a {type(value).__name__}; it may return arrays, numbers, and tuples, lists, dicts "
+            "and modules of them"
+        )
+    return array

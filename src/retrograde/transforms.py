@@ -1,0 +1,236 @@
+"""`grad`, `value_and_grad`, `vjp`, `jacobian`: trace, backpropagate, evaluate.
+
+Eagerly, the traced function runs once with real numbers (so Python's `if` and `for` work on values); its graph keeps
+them, `backprop` makes the graph of the backward pass, and that is evaluated on the kept values. Inside another trace the
+same steps record instead of compute: so transforms nest and compile.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograde.autodiff import Backward, backprop
+from retrograde.errors import DifferentiationError
+from retrograde.ir import Graph, evaluate
+from retrograde.trace import Tracer, trace_to_graph, tracing
+from retrograde.trace.trace import as_output, input_names, new_input
+from retrograde.tree import tree_flatten, tree_map, tree_unflatten
+
+
+def trace(f: Callable) -> Callable[..., Graph]:
+    """`trace(f)(*args)` is the graph of `f` at arguments of these shapes and dtypes; print it to read it."""
+
+    @functools.wraps(f)
+    def traced(*args: Any) -> Graph:
+        return trace_to_graph(f, args)[0]
+
+    return traced
+
+
+class _Linearized:
+    """One forward pass, and the backward pass that belongs to it."""
+
+    def __init__(self, f: Callable, args: Sequence[Any], argnums: Sequence[int], has_aux: bool, scalar: bool):
+        args = list(args)
+        builder = tracing(concrete=True)
+        names = input_names(f, args)
+        self.structures = []
+        self.leaves: list[list[Any]] = []
+        for i in argnums:
+            leaves, structure = tree_flatten(args[i])
+            tracers = [new_input(builder, _differentiable(leaf, n), n) for leaf, n in zip(leaves, names[i])]
+            self.structures.append(structure)
+            self.leaves.append(tracers)
+            args[i] = tree_unflatten(structure, tracers)
+        result = f(*args)
+        result, aux = _split_aux(result, has_aux)
+        outputs, self.out_structure = tree_flatten(result)
+        if scalar:
+            _check_scalar(f, outputs)
+        outputs = [as_output(out) for out in outputs]
+        graph = builder.finish(outputs)
+        self.aux = tree_map(lambda leaf: _value_in(builder, leaf), aux)
+        self.outputs = [_value_in(builder, out) for out in outputs]
+        seeds = [i for i, out in enumerate(graph.outputs) if out.type.dtype.kind in "fc"]
+        self.seeds = seeds
+        self.backward: Backward = backprop(graph, graph.inputs, seeds)
+        self.kept = [builder.values[var] for var in self.backward.kept]
+        self.types = [var.type for var in graph.inputs]
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """Cotangents of the differentiated arguments, as their pytrees."""
+        with np.errstate(all="ignore"):
+            found = evaluate(self.backward.graph, [*self.kept, *cotangents])
+        flat = [
+            np.zeros(t.shape, t.dtype)[()] if i is None else found[i] for t, i in zip(self.types, self.backward.reached)
+        ]
+        result, start = [], 0
+        for structure, leaves in zip(self.structures, self.leaves):
+            result.append(tree_unflatten(structure, flat[start : start + len(leaves)]))
+            start += len(leaves)
+        return result
+
+
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns `f`'s value and its gradient by one forward and one backward pass.
+
+    `f` returns a 0-d float (with `has_aux`, a pair of it and anything else). The gradient has the pytree of argument
+    `argnums` (a tuple of them for a tuple of argnums), each leaf in the shape and dtype of its parameter; a parameter
+    that the loss does not depend on gets zeros. Raises `DifferentiationError` for integer parameters and for a loss that
+    is not a scalar.
+    """
+    several = not isinstance(argnums, int)
+    wanted = tuple(argnums) if several else (argnums,)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        positions = [_position(i, args) for i in wanted]
+        call = _with_kwargs(f, kwargs)
+        run = _Linearized(call, args, positions, has_aux, scalar=True)
+        grads = run.pull([np.ones((), run.outputs[0].dtype)[()] for _ in run.seeds])
+        value = (run.outputs[0], run.aux) if has_aux else run.outputs[0]
+        return value, (tuple(grads) if several else grads[0])
+
+    return wrapped
+
+
+def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """The gradient of a scalar function; see `value_and_grad`. With `has_aux`, returns (gradient, aux)."""
+    both = value_and_grad(f, argnums, has_aux)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapped
+
+
+def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """`f(*primals)` and the function that pulls a cotangent of the output back to the primals.
+
+    Returns `(output, pullback)` or, with `has_aux`, `(output, pullback, aux)`. `pullback(ct)` takes the pytree of the
+    output and returns a tuple, one cotangent tree a primal; it may be called any number of times.
+    """
+    run = _Linearized(f, primals, range(len(primals)), has_aux, scalar=False)
+    output = tree_unflatten(run.out_structure, run.outputs)
+
+    def pullback(ct: Any) -> tuple:
+        leaves, structure = tree_flatten(ct)
+        if structure != run.out_structure:
+            raise DifferentiationError(f"the cotangent must have the output's structure {run.out_structure}; it has {structure}")
+        cts = []
+        for i in run.seeds:
+            out, leaf = run.outputs[i], leaves[i]
+            if np.shape(leaf) != np.shape(out):
+                raise DifferentiationError(f"the cotangent has shape {np.shape(leaf)}, the output {np.shape(out)}; they must agree")
+            cts.append(leaf if isinstance(leaf, Tracer) else np.asarray(leaf, out.dtype)[()])
+        return tuple(run.pull(cts))
+
+    return (output, pullback, run.aux) if has_aux else (output, pullback)
+
+
+def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
+    """All derivatives of an array-valued function, one backward pass an output element (reverse mode).
+
+    The result has the pytree of the output; each of its leaves is replaced by the pytree of argument `argnums`, with
+    leaves of shape (output's shape) + (parameter's shape).
+    """
+    several = not isinstance(argnums, int)
+    wanted = tuple(argnums) if several else (argnums,)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        positions = [_position(i, args) for i in wanted]
+        run = _Linearized(_with_kwargs(f, kwargs), args, positions, False, scalar=False)
+        jacobians = []
+        for i, out in enumerate(run.outputs):
+            if i not in run.seeds:
+                raise DifferentiationError(f"output {i} has dtype {out.dtype}; only floating-point outputs have a Jacobian")
+            rows = [run.pull(_one_hot(run, i, j)) for j in range(int(np.size(np.empty(out.shape))))]
+            jacobians.append(_stack_rows(run, rows, out.shape) if several else _stack_rows(run, rows, out.shape)[0])
+        return tree_unflatten(run.out_structure, jacobians)
+
+    return wrapped
+
+
+def _stack_rows(run: _Linearized, rows: list, shape: tuple[int, ...]) -> tuple:
+    if not rows:
+        return tuple(
+            tree_map(lambda leaf: np.zeros((*shape, *leaf.shape), leaf.dtype), tree_unflatten(s, leaves))
+            for s, leaves in zip(run.structures, run.leaves)
+        )
+    return tuple(
+        tree_map(lambda *leaves: np.reshape(np.stack(leaves), (*shape, *np.shape(leaves[0]))), *parts) for parts in zip(*rows)
+    )
+
+
+def _one_hot(run: _Linearized, output: int, element: int) -> list:
+    cts = []
+    for i in run.seeds:
+        out = run.outputs[i]
+        ct = np.zeros(out.shape, out.dtype)
+        if i == output:
+            ct.reshape(-1)[element] = 1
+        cts.append(ct[()])
+    return cts
+
+
+def _position(argnum: int, args: Sequence[Any]) -> int:
+    if not -len(args) <= argnum < len(args):
+        raise DifferentiationError(
+            f"argnums={argnum} asks for the derivative by positional argument {argnum}, but the function was called with "
+            f"{len(args)} positional argument(s); pass it by position"
+        )
+    return argnum % len(args)
+
+
+def _with_kwargs(f: Callable, kwargs: dict) -> Callable:
+    if not kwargs:
+        return f
+    return functools.wraps(f)(lambda *args: f(*args, **kwargs))
+
+
+def _split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
+    if not has_aux:
+        return result, None
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise DifferentiationError(f"has_aux=True: the function must return (value, aux); it returned {type(result).__name__}")
+    return result
+
+
+def _value_in(builder, leaf: Any) -> Any:
+    return builder.value(leaf.atom) if getattr(leaf, "_builder", None) is builder else leaf
+
+
+def _differentiable(leaf: Any, name: str) -> Any:
+    dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic, Tracer)) else np.asarray(leaf).dtype
+    if dtype.kind != "f":
+        shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
+        raise DifferentiationError(
+            f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real floating-point "
+            "numbers. Pass a float (2.0 instead of 2, x.astype(float)), or choose other arguments with argnums"
+        )
+    return leaf
+
+
+def _check_scalar(f: Callable, outputs: list) -> None:
+    name = getattr(f, "__name__", "the function")
+    if len(outputs) != 1:
+        raise DifferentiationError(
+            f"grad wants a function that returns one number; {name} returned {len(outputs)} values. Return the loss alone, or "
+            "(loss, aux) with has_aux=True"
+        )
+    out = as_output(outputs[0])
+    if out.shape != () or out.dtype.kind != "f":
+        raise DifferentiationError(
+            f"grad wants a 0-d real loss; {name} returned shape {out.shape}, dtype {out.dtype}. Reduce it (np.mean, np.sum), "
+            "or use rg.jacobian or rg.vjp for array-valued functions"
+        )
+
+
+__all__ = ["grad", "jacobian", "trace", "value_and_grad", "vjp"]

@@ -1,0 +1,46 @@
+"""Pytrees: nested tuples, lists, dicts and modules of arrays (optree, in the namespace "retrograde")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optree
+
+NAMESPACE = "retrograde"
+TreeDef = optree.PyTreeSpec
+
+
+def tree_flatten(tree: Any) -> tuple[list[Any], TreeDef]:
+    """Leaves from left to right, and the structure to put them back with; None is an empty subtree."""
+    return optree.tree_flatten(tree, namespace=NAMESPACE)
+
+
+def tree_unflatten(structure: TreeDef, leaves: Any) -> Any:
+    """The tree of this structure with these leaves."""
+    return optree.tree_unflatten(structure, leaves)
+
+
+def tree_leaves(tree: Any) -> list[Any]:
+    """The leaves from left to right."""
+    return optree.tree_leaves(tree, namespace=NAMESPACE)
+
+
+def tree_structure(tree: Any) -> TreeDef:
+    """The structure without the leaves."""
+    return optree.tree_structure(tree, namespace=NAMESPACE)
+
+
+def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """`f` applied leaf by leaf to trees of one structure."""
+    return optree.tree_map(f, tree, *rest, namespace=NAMESPACE)
+
+
+def tree_paths(tree: Any) -> list[tuple[Any, ...]]:
+    """For each leaf the keys that lead to it."""
+    return optree.tree_paths(tree, namespace=NAMESPACE)
+
+
+def register_node(cls: type, flatten: Callable, unflatten: Callable) -> None:
+    """Make `cls` a node: `flatten(obj) -> (children, aux, names)`, `unflatten(aux, children) -> obj`."""
+    optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)
