@@ -1,0 +1,1 @@
+"""Native code from typed graphs: emitters, loop nests, kernels and vector math in LLVM IR."""

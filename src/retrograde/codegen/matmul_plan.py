@@ -1,0 +1,196 @@
+"""How a product of static shape is to be computed: which frame, which register tile, which cache blocks.
+
+A plan is made from shapes, strides and dtype alone. All that decides the order of a sum (dot products or
+tiles, number of chains, blocks of k) leaves the width of the vectors out, so a product has the same bits on
+every machine with fused multiply-add.
+
+The scheme is that of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
+TOMS 34(3), 2008, and of the BLIS microkernel (F. Van Zee, R. van de Geijn, ACM TOMS 41(3), 2015), less the
+packing of A: with static strides a broadcast costs the same load wherever it reads from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import UnsupportedError
+
+from .matmul_ir import Lanes
+
+STRAIGHT_LIMIT = 512  # multiply-adds up to which a product is straight-line code
+DOT_LIMIT = 3  # rows or columns up to which two operands contiguous along k are multiplied as dot products
+BLOCK_BYTES = 1024  # bytes of one column of B per block of k
+ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
+
+Strides = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MatmulPlan:
+    """All that is decided before code is written.
+
+    `swapped` says that C' = B' A' is computed in place of C = A B (m, n, k are those of the product
+    computed). `kind` is "straight", "tiles" or "dots". `rows` by `vectors` is the register tile, `width` the
+    lanes of a vector, `chains` the number of partial sums of an element, `block` the length of a block of k,
+    `strip` the rows of a block of A, `pack` whether panels of B are copied into scratch.
+    """
+
+    kind: str
+    swapped: bool
+    m: int
+    n: int
+    k: int
+    a: Strides
+    b: Strides
+    c: Strides
+    itemsize: int
+    width: int
+    rows: int
+    vectors: int
+    chains: int
+    block: int
+    strip: int
+    pack: bool
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch that packing needs; nothing where B is read in place."""
+        if not self.pack:
+            return 0
+        return self.block * self.vectors * self.width * self.itemsize
+
+    @property
+    def panel(self) -> int:
+        """Columns of a full panel of B."""
+        return self.vectors * self.width
+
+    def lanes(self, columns: int) -> list[Lanes]:
+        """Split a panel of `columns` columns into vectors; the last may be partly filled."""
+        return [
+            Lanes(start, self.width, min(self.width, columns - start))
+            for start in range(0, columns, self.width)
+        ]
+
+
+def plan_matmul(
+    m: int,
+    n: int,
+    k: int,
+    dtype: Any,
+    a_strides: Strides,
+    b_strides: Strides,
+    c_strides: Strides,
+    *,
+    vector_bytes: int = 64,
+) -> MatmulPlan:
+    """Plan C[m, n] = A[m, k] @ B[k, n] with static strides; raises `UnsupportedError` for other dtypes."""
+    dtype = np.dtype(dtype)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise UnsupportedError(
+            f"matmul kernels multiply float32 or float64, not {dtype}: convert with .astype(np.float32) first"
+        )
+    a, b, c = tuple(a_strides), tuple(b_strides), tuple(c_strides)
+    size = dtype.itemsize
+    swapped = _swap(m, n, c)
+    if _dots(m, n, k, a, b, size):
+        rows, vectors = _dot_tile(m, n, vector_bytes)
+        chains = 1
+        while chains < 8 and m * n * chains < 8 and k * size >= 128 * chains:
+            chains *= 2
+        return MatmulPlan(
+            "dots", False, m, n, k, a, b, c, size, 64 // size, rows, vectors, chains, k, m, False
+        )
+    if swapped:
+        m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
+    lanes = vector_bytes // size
+    width = lanes
+    while width > 1 and width // 2 >= n:
+        width //= 2
+    if n > 1 and c[1] != 1:
+        width = 1
+    straight = m * n * k <= STRAIGHT_LIMIT and m * -(-n // (64 // size)) * k <= STRAIGHT_LIMIT // 4
+    chains = 1
+    while not straight and chains < 8 and m * -(-n // (64 // size)) * chains < 8 and k >= 8 * chains:
+        chains *= 2
+    rows, vectors = _tile(m, n, k, width, vector_bytes, chains)
+    largest = BLOCK_BYTES // size
+    block = k
+    if chains == 1 and k > largest * 3 // 2:
+        block = -(-k // round(k / largest))
+        block += -block % 8
+    strip = m
+    largest = max(rows, ROWS_BYTES // (block * size) // rows * rows) if block else m
+    if m > largest * 3 // 2:
+        strip = -(-m // -(-m // largest))
+        strip += -strip % rows
+    pack = width > 1 and b[1] != 1
+    kind = "straight" if straight else "tiles"
+    return MatmulPlan(
+        kind,
+        swapped,
+        m,
+        n,
+        k,
+        a,
+        b,
+        c,
+        size,
+        width,
+        rows,
+        vectors,
+        chains,
+        block,
+        strip,
+        pack and not straight,
+    )
+
+
+def _swap(m: int, n: int, c: Strides) -> bool:
+    """Say whether vectors run along the rows of C: it is contiguous there, or has elements there alone."""
+    natural = c[1] == 1 or n == 1
+    turned = c[0] == 1 or m == 1
+    if natural and turned:
+        return m > n
+    return turned and not natural
+
+
+def _dots(m: int, n: int, k: int, a: Strides, b: Strides, size: int) -> bool:
+    return min(m, n) <= DOT_LIMIT and a[1] == 1 and b[0] == 1 and k * size >= 64
+
+
+def _dot_tile(m: int, n: int, vector_bytes: int) -> tuple[int, int]:
+    """Return rows and columns of a tile of dot products: eight sums, four where registers are small."""
+    sums = 8 if vector_bytes >= 64 else 4
+    if n <= m:
+        return min(m, max(1, sums // n)), n
+    return m, min(n, max(1, sums // m))
+
+
+def _tile(m: int, n: int, k: int, width: int, vector_bytes: int, chains: int) -> tuple[int, int]:
+    """Choose the register tile with the least estimated time over the whole product."""
+    registers = 16 if vector_bytes == 32 else 32
+    groups = max(1, -(-n // width))
+    best = None
+    for vectors in range(1, min(groups, 8) + 1):
+        most = (registers - vectors - 2) // (vectors * chains)
+        for rows in range(1, min(m, most, 16) + 1):
+            cost = _cost(m, groups, k, rows, vectors, chains)
+            if best is None or cost < best[0]:
+                best = cost, rows, vectors
+    return (best[1], best[2]) if best else (1, 1)
+
+
+def _cost(m: int, groups: int, k: int, rows: int, vectors: int, chains: int) -> float:
+    """Estimate cycles: two multiply-adds and two loads in each, four of latency, a fixed price per tile."""
+    cycles, variants = 0.0, 0
+    for height, down in ((rows, m // rows), (m % rows, 1)):
+        for breadth, across in ((vectors, groups // vectors), (groups % vectors, 1)):
+            if height == 0 or breadth == 0 or down * across == 0:
+                continue
+            variants += 1
+            step = max(height * breadth / 2, (height + breadth) / 2 * 1.05, 4 / chains)
+            cycles += down * across * (k * step + height * breadth + 12)
+    return cycles * (1 + 0.01 * variants)

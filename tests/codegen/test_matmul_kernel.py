@@ -1,0 +1,240 @@
+"""The native product kernels against NumPy: sizes, strides, accumulation, epilogues, row ranges, bits."""
+
+from __future__ import annotations
+
+import itertools
+
+import llvmlite.ir as ir
+import matmul_harness as harness
+import numpy as np
+import pytest
+
+from retrograde.codegen.matmul import emit_matmul, matmul_row_tile, matmul_scratch_bytes
+from retrograde.codegen.matmul_ir import Lanes, element_type, load, offset, vector_type
+from retrograde.errors import CompileError, ShapeError, UnsupportedError
+
+ODD = (1, 3, 17, 31, 33, 127)
+
+
+def matrix(rng, rows, columns, layout, dtype):
+    """A matrix by rows, by columns, of every other element, or broadcast along rows or columns."""
+    if layout == "rows":
+        x = rng.standard_normal((rows, columns))
+    elif layout == "columns":
+        x = rng.standard_normal((columns, rows)).T
+    elif layout == "strided":
+        x = rng.standard_normal((2 * rows, 3 * columns))
+        return x.astype(dtype)[::2, ::3]
+    elif layout == "same rows":
+        return np.broadcast_to(rng.standard_normal((1, columns)).astype(dtype), (rows, columns))
+    else:
+        return np.broadcast_to(rng.standard_normal((rows, 1)).astype(dtype), (rows, columns))
+    return x.astype(dtype)  # keeps the order
+
+
+def empty(rows, columns, layout, dtype):
+    """A result full of NaN, so that whatever reads it or leaves it out is seen."""
+    c = matrix(np.random.default_rng(0), rows, columns, layout, dtype)
+    c[...] = np.nan
+    return c
+
+
+def assert_product(c, a, b, start=None):
+    """Every element within the bound of any order of summation: (k + 2) u (|start| + |A| @ |B|), u = eps / 2.
+
+    Equal terms (broadcast operands) do round in one direction, so nothing tighter holds; a term left out of
+    the sums tested here is larger than that by far. N. Higham, Accuracy and Stability of Numerical
+    Algorithms, 2002, (3.13).
+    """
+    exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
+    size = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
+    if start is not None:
+        exact, size = exact + start, size + np.abs(start)
+    error = np.abs(c - exact).astype(np.float64)
+    bound = (a.shape[1] + 2) / 2 * np.finfo(c.dtype).eps * size
+    assert (error <= bound).all(), f"{np.max(error / bound):.2f} times the bound on rounding"
+
+
+@pytest.mark.parametrize("m", ODD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_odd_sizes_in_every_position(m, dtype):
+    rng = np.random.default_rng(m)
+    for n, k in itertools.product(ODD, ODD):
+        layouts = [("rows", "rows"), ("rows", "columns"), ("columns", "rows")]
+        left, right = layouts[(n + k) % 3]
+        a, b = matrix(rng, m, k, left, dtype), matrix(rng, k, n, right, dtype)
+        assert_product(harness.run_matmul(a, b, empty(m, n, "rows", dtype)), a, b)
+
+
+LAYOUTS = ("rows", "columns", "strided", "same rows", "same columns")
+
+
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(LAYOUTS, LAYOUTS)))
+def test_every_stride_of_operands_and_result(left, right):
+    rng = np.random.default_rng(1)
+    for result, (m, n, k) in itertools.product(
+        ("rows", "columns", "strided"), [(33, 18, 21), (2, 50, 40), (1, 7, 5), (4, 4, 4)]
+    ):
+        a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, right, np.float32)
+        c = empty(m, n, result, np.float32)
+        owner = c if c.base is None else c.base
+        untouched = owner.size - c.size
+        if result == "strided":
+            owner[...] = np.nan
+        assert_product(harness.run_matmul(a, b, c), a, b)
+        assert np.isnan(owner).sum() == untouched, "wrote between the elements of the result"
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_width_of_vectors_leaves_the_bits_alone(vector_bytes, dtype):
+    rng = np.random.default_rng(2)
+    for m, n, k in [
+        (1, 40, 300),
+        (40, 1, 300),
+        (3, 5, 200),
+        (8, 8, 8),
+        (6, 20, 50),
+        (20, 37, 700),
+        (65, 33, 40),
+    ]:
+        for left, right in [("rows", "rows"), ("rows", "columns"), ("columns", "rows")]:
+            a, b = matrix(rng, m, k, left, dtype), matrix(rng, k, n, right, dtype)
+            c = harness.run_matmul(a, b, empty(m, n, "rows", dtype), vector_bytes=vector_bytes)
+            assert_product(c, a, b)
+            wide = harness.run_matmul(a, b, empty(m, n, "rows", dtype), vector_bytes=64)
+            np.testing.assert_array_equal(c, wide)
+
+
+@pytest.mark.parametrize(
+    "shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100)]
+)
+@pytest.mark.parametrize("result", ["rows", "columns", "strided"])
+def test_accumulate_adds_to_what_is_there(shape, result):
+    m, n, k = shape
+    rng = np.random.default_rng(3)
+    for right in ("rows", "columns"):
+        a, b = matrix(rng, m, k, "rows", np.float32), matrix(rng, k, n, right, np.float32)
+        c = matrix(rng, m, n, result, np.float32)
+        start = c.astype(np.float64)
+        assert_product(harness.run_matmul(a, b, c, accumulate=True), a, b, start)
+
+
+def bias_and_square(element, bias):
+    """Return an epilogue (x + bias[row, column])**2, which reads memory as wide as it is told."""
+
+    def epilogue(builder, value, row, column, width):
+        assert value.type == vector_type(element, width)
+        pointer = builder.inttoptr(ir.IntType(64)(bias.ctypes.data), ir.PointerType())
+        index = builder.add(builder.mul(row, ir.IntType(64)(bias.shape[1])), column)
+        term = load(builder, offset(builder, pointer, index, element), element, Lanes(0, width, width))
+        total = builder.fadd(value, term)
+        return builder.fmul(total, total)
+
+    return epilogue
+
+
+EPILOGUE_SHAPES = [
+    (4, 4, 4),
+    (5, 30, 7),
+    (9, 17, 64),
+    (33, 49, 31),
+    (1, 50, 70),
+    (50, 1, 70),
+    (3, 7, 90),
+    (20, 33, 800),
+]
+
+
+@pytest.mark.parametrize("shape", EPILOGUE_SHAPES)
+@pytest.mark.parametrize("result", ["rows", "columns", "strided"])
+def test_epilogue_sees_each_element_once_at_its_place(shape, result):
+    m, n, k = shape
+    rng = np.random.default_rng(4)
+    for right, accumulate in itertools.product(("rows", "columns"), (False, True)):
+        a, b = matrix(rng, m, k, "rows", np.float64), matrix(rng, k, n, right, np.float64)
+        bias = rng.standard_normal((m, n))
+        c = matrix(rng, m, n, result, np.float64) if accumulate else empty(m, n, result, np.float64)
+        start = c.copy() if accumulate else 0.0
+        epilogue = bias_and_square(element_type(np.float64), bias)
+        harness.run_matmul(a, b, c, epilogue=epilogue, accumulate=accumulate)
+        np.testing.assert_allclose(c, (start + a @ b + bias) ** 2, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "shape", [(40, 30, 64), (41, 33, 20), (64, 1, 100), (130, 20, 700), (9, 5, 3), (3, 3, 3)]
+)
+@pytest.mark.parametrize("result", ["rows", "columns"])
+def test_rows_split_anyhow_have_the_same_bits(shape, result):
+    m, n, k = shape
+    rng = np.random.default_rng(5)
+    for right in ("rows", "columns"):
+        a, b = matrix(rng, m, k, "rows", np.float32), matrix(rng, k, n, right, np.float32)
+        whole = harness.run_matmul(a, b, empty(m, n, result, np.float32))
+        strides = [tuple(s // 4 for s in x.strides) for x in (a, b, whole)]
+        tile = matmul_row_tile(m, n, k, np.float32, *strides, vector_bytes=harness.host_vector_bytes())
+        cuts = [0, *range(tile, m, tile), m, m]
+        ranges = list(itertools.pairwise(cuts))
+        for split in (ranges, ranges[::-1], [(0, m)]):
+            parts = harness.run_matmul(a, b, empty(m, n, result, np.float32), row_ranges=split)
+            np.testing.assert_array_equal(parts, whole)
+        if len(ranges) > 2:
+            first = harness.run_matmul(a, b, empty(m, n, result, np.float32), row_ranges=ranges[:1])
+            np.testing.assert_array_equal(first[: cuts[1]], whole[: cuts[1]])
+            assert np.isnan(first[cuts[1] :]).all()
+
+
+def test_row_ranges_with_an_epilogue():
+    rng = np.random.default_rng(6)
+    a, b, bias = (rng.standard_normal(s) for s in [(37, 600), (600, 29), (37, 29)])
+    epilogue = bias_and_square(element_type(np.float64), bias)
+    whole = harness.run_matmul(a, b, empty(37, 29, "rows", np.float64), epilogue=epilogue)
+    strides = (600, 1), (29, 1), (29, 1)
+    tile = matmul_row_tile(37, 29, 600, np.float64, *strides, vector_bytes=harness.host_vector_bytes())
+    split = [(tile, 37), (0, tile)]
+    parts = harness.run_matmul(a, b, empty(37, 29, "rows", np.float64), epilogue=epilogue, row_ranges=split)
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_allclose(whole, (a @ b + bias) ** 2, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (1, 20, 0)])
+def test_empty_dimensions(shape):
+    m, n, k = shape
+    a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+    np.testing.assert_array_equal(harness.run_matmul(a, b, empty(m, n, "rows", np.float32)), np.zeros((m, n)))
+    start = np.full((m, n), 2.5, np.float32)
+    np.testing.assert_array_equal(harness.run_matmul(a, b, start.copy(), accumulate=True), start)
+    bias = np.arange(m * n, dtype=np.float32).reshape(m, n)
+    epilogue = bias_and_square(element_type(np.float32), bias)
+    if m * n:
+        c = harness.run_matmul(a, b, empty(m, n, "rows", np.float32), epilogue=epilogue)
+        np.testing.assert_array_equal(c, bias**2)
+
+
+def test_infinities_and_nans_stay_where_they_belong():
+    a, b = np.ones((20, 35), np.float32), np.ones((35, 19), np.float32)
+    a[3, 5], b[7, 18] = np.inf, np.nan
+    c = harness.run_matmul(a, b, empty(20, 19, "rows", np.float32))
+    expected = np.full((20, 19), 35, np.float32)
+    expected[3], expected[:, 18] = np.inf, np.nan
+    np.testing.assert_array_equal(c, expected)
+
+
+def emit(m, n, k, dtype=np.float32, b_strides=None, c_strides=None):
+    module = ir.Module()
+    p = ir.PointerType()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [p, p, p]), "f")
+    builder = ir.IRBuilder(function.append_basic_block())
+    emit_matmul(builder, m, n, k, *function.args, dtype, (k, 1), b_strides or (n, 1), c_strides or (n, 1))
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(UnsupportedError, match="float32 or float64, not int32"):
+        emit(3, 3, 3, np.int32)
+    with pytest.raises(ShapeError, match="at least 0, not m=-1"):
+        emit(-1, 3, 3)
+    with pytest.raises(ShapeError, match="share one place"):
+        emit(3, 3, 3, c_strides=(0, 1))
+    need = matmul_scratch_bytes(64, 64, 64, np.float32, (64, 1), (1, 64), (64, 1))
+    with pytest.raises(CompileError, match=f"{need} bytes"):
+        emit(64, 64, 64, b_strides=(1, 64))
