@@ -1,3 +1,6 @@
 """Backpropagation for the NumPy you already write: traced, differentiated, compiled to native code, and open to look into."""
 
+from retrograde.transforms import grad, jacobian, trace, value_and_grad, vjp
+
 __version__ = "0.1.0"
+__all__ = ["grad", "jacobian", "trace", "value_and_grad", "vjp"]

@@ -24,6 +24,7 @@ STRAIGHT_LIMIT = 512  # multiply-adds up to which a product is straight-line cod
 DOT_LIMIT = 3  # rows or columns up to which two operands contiguous along k are multiplied as dot products
 BLOCK_BYTES = 1024  # bytes of one column of B per block of k
 ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
+FAR_BYTES = 1 << 17  # bytes of C from which tiles of it are prefetched
 
 Strides = tuple[int, int]
 
@@ -35,7 +36,8 @@ class MatmulPlan:
     `swapped` says that C' = B' A' is computed in place of C = A B (m, n, k are those of the product
     computed). `kind` is "straight", "tiles" or "dots". `rows` by `vectors` is the register tile, `width` the
     lanes of a vector, `chains` the number of partial sums of an element, `block` the length of a block of k,
-    `strip` the rows of a block of A, `pack` whether panels of B are copied into scratch.
+    `strip` the rows of a block of A, `pack_a` and `pack_b` whether strips of A and
+    panels of B are copied into scratch.
     """
 
     kind: str
@@ -53,14 +55,25 @@ class MatmulPlan:
     chains: int
     block: int
     strip: int
-    pack: bool
+    pack_a: bool
+    pack_b: bool
 
     @property
     def scratch_bytes(self) -> int:
         """Bytes of scratch that packing needs; nothing where B is read in place."""
-        if not self.pack:
-            return 0
-        return self.block * self.vectors * self.width * self.itemsize
+        left = -(-self.strip // self.rows) * self.slot if self.pack_a else 0
+        right = self.panel if self.pack_a or self.pack_b else 0
+        return (left + right) * self.block * self.itemsize
+
+    @property
+    def far(self) -> bool:
+        """Whether C is too large to stay in the nearest cache."""
+        return self.m * self.n * self.itemsize > FAR_BYTES
+
+    @property
+    def slot(self) -> int:
+        """Elements from one step of k to the next in a packed tile of A."""
+        return next(width for width in (4, 8, 16, 32) if width >= self.rows)
 
     @property
     def panel(self) -> int:
@@ -101,7 +114,7 @@ def plan_matmul(
         while chains < 8 and m * n * chains < 8 and k * size >= 128 * chains:
             chains *= 2
         return MatmulPlan(
-            "dots", False, m, n, k, a, b, c, size, 64 // size, rows, vectors, chains, k, m, False
+            "dots", False, m, n, k, a, b, c, size, 64 // size, rows, vectors, chains, k, m, False, False
         )
     if swapped:
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
@@ -126,7 +139,8 @@ def plan_matmul(
     if m > largest * 3 // 2:
         strip = -(-m // -(-m // largest))
         strip += -strip % rows
-    pack = width > 1 and b[1] != 1
+    pack_a = False
+    pack_b = width > 1 and b[1] != 1
     kind = "straight" if straight else "tiles"
     return MatmulPlan(
         kind,
@@ -144,7 +158,8 @@ def plan_matmul(
         chains,
         block,
         strip,
-        pack and not straight,
+        pack_a and not straight,
+        pack_b and not straight,
     )
 
 

@@ -73,6 +73,12 @@ cbrt = elementwise("cbrt", np.cbrt, formula="\\sqrt[3]{{{0}}}", kinds="f", domai
 hypot = elementwise("hypot", np.hypot, formula="\\sqrt{{{0}^2 + {1}^2}}", arity=2, kinds="f", domain=(0.3, 3.0),
                     pullback=lambda ct, z, x, y: (ct * x / z, ct * y / z), lower="hypot", flops=10)
 
+copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", pullback=lambda ct, z, x: (ct,),
+                   lower=lambda e, x: x, flops=0, doc="The same elements in memory of their own.")
+
+stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", pullback=lambda ct, z, x: (None,),
+                            lower=lambda e, x: x, flops=0, doc="The same value; no cotangent passes.")
+
 # -- exponentials and logarithms --------------------------------------------------------------------------------------
 
 exp = elementwise("exp", np.exp, formula="e^{{{0}}}", kinds="f",

@@ -1,0 +1,120 @@
+"""`KernelEmitter`: loops, loads and stores over views, in which kernels are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from llvmlite import ir
+
+from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type
+from retrograde.codegen.view import View
+from retrograde.ir.layout import Layout
+
+
+class KernelEmitter:
+    """Emits into one LLVM function; `scratch(bytes)` gives working memory from the arena."""
+
+    def __init__(self, builder: ir.IRBuilder):
+        self.b = builder
+
+    def scalar(self, dtype) -> ScalarEmitter:
+        """The scalar operations of a dtype."""
+        return ScalarEmitter(self.b, np.dtype(dtype))
+
+    def index(self, value: int) -> ir.Constant:
+        """An index constant."""
+        return ir.Constant(I64, value)
+
+    # -- control
+
+    def loop(self, *extents: int | ir.Value) -> Iterator[tuple[ir.Value, ...]]:
+        """`for (i, j, ...) in k.loop(n, m, ...)`: the body is emitted once, inside nested counting loops."""
+        if not extents:
+            yield ()
+            return
+        for i in self.count(extents[0]):
+            for rest in self.loop(*extents[1:]):
+                yield (i, *rest)
+
+    def count(self, extent: int | ir.Value, start: int | ir.Value = 0) -> Iterator[ir.Value]:
+        """A counting loop from `start` to `extent`; an extent known to be 1 emits no loop."""
+        if isinstance(extent, int) and isinstance(start, int) and extent - start == 1:
+            yield self.index(start)
+            return
+        b = self.b
+        first = self.index(start) if isinstance(start, int) else start
+        last = self.index(extent) if isinstance(extent, int) else extent
+        before = b.block
+        header = b.append_basic_block("loop")
+        body, after = b.append_basic_block("body"), b.append_basic_block("after")
+        b.branch(header)
+        b.position_at_end(header)
+        i = b.phi(I64)
+        i.add_incoming(first, before)
+        b.cbranch(b.icmp_signed("<", i, last), body, after)
+        b.position_at_end(body)
+        yield i
+        i.add_incoming(b.add(i, self.index(1), flags=("nsw", "nuw")), b.block)
+        b.branch(header)
+        b.position_at_end(after)
+
+    def alloca(self, type_: ir.Type, size: int | None = None) -> ir.Value:
+        """A stack slot, in the function's entry block, so that it becomes a register."""
+        with self.b.goto_entry_block():
+            return self.b.alloca(type_, size)
+
+    # -- memory
+
+    def offset(self, layout: Layout, index: tuple) -> ir.Value:
+        """The element offset of `index`, as an i64."""
+        total, known = None, layout.offset
+        for i, stride, length in zip(index, layout.strides, layout.shape):
+            if stride == 0 or length == 1:
+                continue
+            if isinstance(i, int):
+                known += i * stride
+                continue
+            if isinstance(i, ir.Constant):
+                known += i.constant * stride
+                continue
+            term = i if stride == 1 else self.b.mul(i, self.index(stride), flags=("nsw",))
+            total = term if total is None else self.b.add(total, term, flags=("nsw",))
+        if total is None:
+            return self.index(known)
+        return total if known == 0 else self.b.add(total, self.index(known), flags=("nsw",))
+
+    def address(self, view: View, index: tuple) -> ir.Value:
+        """The address of one element."""
+        at = self.offset(view.layout, index)
+        return self.b.gep(view.pointer, [at], inbounds=True, source_etype=memory_type(view.dtype))
+
+    def load(self, view: View, index: tuple) -> ir.Value:
+        """One element, in a register."""
+        value = self.b.load(self.address(view, index), typ=memory_type(view.dtype))
+        return self.b.icmp_unsigned("!=", value, ir.Constant(I8, 0)) if view.dtype.kind == "b" else value
+
+    def store(self, view: View, index: tuple, value: ir.Value) -> None:
+        """Write one element."""
+        if value.type == I1:
+            value = self.b.zext(value, I8)
+        self.b.store(value, self.address(view, index))
+
+    def fill(self, view: View, value) -> None:
+        """Set every element to a number."""
+        number = constant(value, view.dtype)
+        for index in self.loop(*view.shape):
+            self.store(view, index, number)
+
+    def copy(self, target: View, source: View) -> None:
+        """Copy element by element."""
+        for index in self.loop(*target.shape):
+            self.store(target, index, self.load(source, index))
+
+    def to_index(self, value: ir.Value, dtype: np.dtype) -> ir.Value:
+        """An integer element as an i64."""
+        return self.scalar(dtype).cast(value, np.dtype(np.int64))
+
+    def register(self, dtype) -> ir.Type:
+        """The register type of a dtype."""
+        return register_type(np.dtype(dtype))

@@ -1,0 +1,218 @@
+"""A `fused` equation as one loop nest.
+
+Neighbouring axes that every access walks alike are merged, so that a chain on contiguous arrays is one flat loop, which
+LLVM widens. A reduction over the innermost axes accumulates in a register, any other in its output's memory. Sums may be
+reassociated, in one fixed way for a shape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from retrograde.codegen.kernel import KernelEmitter
+from retrograde.codegen.scalar import ScalarEmitter, constant, register_type
+from retrograde.codegen.view import View
+from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir.layout import Layout
+
+REASSOCIATE = ("reassoc", "contract")
+
+
+class Accumulator(ScalarEmitter):
+    """Scalar operations for a reduction's step, free to be reordered so that the loop is widened."""
+
+    def add(self, x, y):
+        return self.b.fadd(x, y, flags=REASSOCIATE) if self.is_float else super().add(x, y)
+
+    def mul(self, x, y):
+        return self.b.fmul(x, y, flags=REASSOCIATE) if self.is_float else super().mul(x, y)
+
+    def maximum(self, x, y):
+        return self._intrinsic("maximum", x, y) if self.is_float else super().maximum(x, y)
+
+    def minimum(self, x, y):
+        return self._intrinsic("minimum", x, y) if self.is_float else super().minimum(x, y)
+
+
+@dataclass(eq=False)
+class _Reduction:
+    equation: Equation
+    out: View | None
+    strides: tuple[int, ...]  # of the output, over the merged axes; 0 where reduced
+    reduced: tuple[bool, ...]
+    slot: ir.Value | None = None
+
+    @property
+    def depth(self) -> int:
+        """Loops 0 .. depth-1 must be open to hold one output element; in a register if those inside are all reduced."""
+        return max((i + 1 for i, reduced in enumerate(self.reduced) if not reduced), default=0)
+
+    @property
+    def in_register(self) -> bool:
+        return all(not reduced for reduced in self.reduced[: self.depth])
+
+
+def space_of(body: Graph) -> tuple[int, ...]:
+    """The iteration space of a fused body."""
+    eq = body.equations[0]
+    return (eq.inputs[0] if eq.primitive.lowering == "reduction" else eq.outputs[0]).type.shape
+
+
+def emit_fused(k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View]) -> None:
+    """Emit the loop nest that computes `outputs` from `operands`."""
+    _Nest(k, body, operands, outputs).emit()
+
+
+class _Nest:
+    def __init__(self, k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View]):
+        self.k, self.body = k, body
+        self.space = space_of(body)
+        self.views = dict(zip(body.inputs, operands))
+        self.stores = dict(zip(body.outputs, outputs))
+        self.indexed = any(eq.primitive.lowering == "element" for eq in body.equations)
+        reductions = [eq for eq in body.equations if eq.primitive.lowering == "reduction"]
+        self.axes = self._merge_axes(reductions)
+        self.reductions = [self._reduction(eq) for eq in reductions]
+
+    # -- axes
+
+    def _merge_axes(self, reductions: list[Equation]) -> list[tuple[int, ...]]:
+        """The loops, outermost first: each a run of axes of the space that all accesses walk as one."""
+        accesses = [view.layout.broadcast(self.space).strides for view in self.views.values() if self._walks(view)]
+        written = [v for o, v in self.stores.items() if o.type.shape == self.space and not self._is_reduction(o)]
+        accesses += [view.strides for view in written]
+        flags = []
+        for eq in reductions:
+            reduced = set(eq.params["axes"])
+            out = Layout.of(tuple(n for a, n in enumerate(self.space) if a not in reduced)).strides
+            kept = iter(out)
+            accesses.append(tuple(0 if a in reduced else next(kept) for a in range(len(self.space))))
+            flags.append(tuple(a in reduced for a in range(len(self.space))))
+        axes: list[tuple[int, ...]] = []
+        for a, length in enumerate(self.space):
+            if length == 1 and not self.indexed:
+                continue
+            if axes and not self.indexed:
+                p = axes[-1][-1]
+                alike = all(s[p] == s[a] * length for s in accesses) and all(f[p] == f[a] for f in flags)
+                if alike:
+                    axes[-1] = (*axes[-1], a)
+                    continue
+            axes.append((a,))
+        return axes
+
+    def _walks(self, view: View) -> bool:
+        return len(view.shape) <= len(self.space)
+
+    def _is_reduction(self, var: Var) -> bool:
+        return any(eq.primitive.lowering == "reduction" and var in eq.outputs for eq in self.body.equations)
+
+    def _merged(self, strides: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(strides[group[-1]] for group in self.axes)
+
+    def _reduction(self, eq: Equation) -> _Reduction:
+        reduced = set(eq.params["axes"])
+        kept = iter(Layout.of(eq.outputs[0].type.shape).strides)
+        strides = tuple(0 if a in reduced else next(kept) for a in range(len(self.space)))
+        flags = tuple(group[-1] in reduced for group in self.axes)
+        return _Reduction(eq, self.stores.get(eq.outputs[0]), self._merged(strides), flags)
+
+    # -- emission
+
+    def emit(self) -> None:
+        k = self.k
+        lengths = [math.prod(self.space[a] for a in group) for group in self.axes]
+        for r in self.reductions:
+            if r.in_register:
+                r.slot = k.alloca(register_type(r.out.dtype))
+            else:
+                number = _identity(r.equation)
+                for index in k.loop(*r.out.shape):
+                    k.store(r.out, index, number)
+        self._level(0, lengths, [])
+
+    def _level(self, depth: int, lengths: list[int], index: list[ir.Value]) -> None:
+        k = self.k
+        for r in self.reductions:
+            if r.in_register and r.depth == depth:
+                k.b.store(_identity(r.equation), r.slot)
+        if depth == len(lengths):
+            self._innermost(index)
+        else:
+            for i in k.count(lengths[depth]):
+                self._level(depth + 1, lengths, [*index, i])
+        for r in self.reductions:
+            if r.in_register and r.depth == depth:
+                k.store(self._flat(r.out, r.strides), tuple(index), k.b.load(r.slot, typ=register_type(r.out.dtype)))
+
+    def _flat(self, view: View, strides: tuple[int, ...]) -> View:
+        """The view over the merged loop axes."""
+        return view.with_layout(Layout((2,) * len(strides), strides, view.layout.offset))
+
+    def _innermost(self, index: list[ir.Value]) -> None:
+        k = self.k
+        at = tuple(index)
+        values: dict[Var, ir.Value] = {}
+        loaded: dict[Var, ir.Value] = {}
+
+        def read(atom) -> ir.Value:
+            if isinstance(atom, Literal):
+                return constant(atom.value, atom.type.dtype)
+            if atom in values:
+                return values[atom]
+            if atom not in loaded:
+                view = self.views[atom]
+                strides = self._merged(view.layout.broadcast(self.space).strides)
+                loaded[atom] = k.load(self._flat(view, strides), at)
+            return loaded[atom]
+
+        pending = []
+        for eq in self.body.equations:
+            primitive, kind = eq.primitive, eq.primitive.lowering
+            if kind == "reduction":
+                pending.append((next(r for r in self.reductions if r.equation is eq), read(eq.inputs[0])))
+                continue
+            scalar = k.scalar(_operand_dtype(eq))
+            if kind == "element":
+                value = primitive.lower(
+                    scalar, at, tuple(map(self._reader, eq.inputs)), tuple(a.type for a in eq.inputs), **eq.params
+                )
+            else:
+                value = primitive.lower(scalar, *map(read, eq.inputs), **eq.params)
+            values[eq.outputs[0]] = value
+        for out, view in self.stores.items():
+            if out in values:
+                k.store(self._flat(view, self._merged(view.strides)), at, values[out])
+        for r, value in pending:
+            _, combine = r.equation.primitive.lower()
+            step = Accumulator(k.b, r.out.dtype)
+            if r.in_register:
+                kind = register_type(r.out.dtype)
+                k.b.store(combine(step, k.b.load(r.slot, typ=kind), value), r.slot)
+            else:
+                out = self._flat(r.out, r.strides)
+                k.store(out, at, combine(step, k.load(out, at), value))
+
+    def _reader(self, atom):
+        if isinstance(atom, Literal):
+            return lambda index: constant(atom.value, atom.type.dtype)
+        return lambda index: self.k.load(self.views[atom], index)
+
+
+def _identity(eq: Equation) -> ir.Constant:
+    identity, _ = eq.primitive.lower()
+    dtype = eq.outputs[0].type.dtype
+    return constant(identity(dtype), dtype)
+
+
+def _operand_dtype(eq: Equation):
+    """The dtype that an elementwise lowering works in: the operands', which for a select is that of what it selects."""
+    types = [a.type for a in eq.inputs]
+    if not types:
+        return eq.outputs[0].type.dtype
+    return types[-1].dtype if len(types) == 3 else types[0].dtype
+
+

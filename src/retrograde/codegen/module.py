@@ -1,0 +1,242 @@
+"""From an optimized graph and its memory plan to the text of an LLVM module.
+
+`main(inputs, outputs, arena, cells)` runs the equations in order; each loop nest and each product is a function of its
+own, whose pointers are distinct memory (`noalias`), so that LLVM widens its loops without asking. Loops of the graph
+(`scan`) are loops of `main`: no call leaves native code between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from llvmlite import ir
+
+from retrograde.codegen.kernel import KernelEmitter
+from retrograde.codegen.loops import emit_fused
+from retrograde.codegen.products import emit_product, product_scratch
+from retrograde.codegen.scalar import I8, I64, PTR, memory_type
+from retrograde.codegen.straight import emit_straight
+from retrograde.codegen.view import View
+from retrograde.errors import CompileError
+from retrograde.ir import Atom, Equation, Graph, Literal, Var
+from retrograde.ir.layout import Layout
+from retrograde.ops.control import fused, scan, straight
+from retrograde.ops.matmul import matmul
+
+STOP_BYTE, PROGRESS_BYTE = 0, 64  # where the cells hold the stop word and the progress counter
+
+
+class Plan(Protocol):
+    """What the module needs of a memory plan."""
+
+    slots: dict
+    nested: dict
+    scratch: dict
+
+
+def emit_module(graph: Graph, plan: Plan, vector_bytes: int) -> str:
+    """The text of the module for `graph`, whose entry is `main`."""
+    return _Module(graph, plan, vector_bytes).text()
+
+
+class _Scope:
+    """One graph being emitted: where its variables are."""
+
+    def __init__(self, plan: Plan, arena: ir.Value, inputs: list[View], outputs: list[View | None], depth: int):
+        self.plan, self.arena, self.inputs, self.outputs, self.depth = plan, arena, inputs, outputs, depth
+        self.views: dict[Var, View] = {}
+        self.pointers: dict[int, ir.Value] = {}
+
+
+class _Module:
+    def __init__(self, graph: Graph, plan: Plan, vector_bytes: int):
+        self.graph, self.plan, self.vector_bytes = graph, plan, vector_bytes
+        self.module = ir.Module(name="retrograde")
+        self.counter = 0
+        self.main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR] * 4), "main")
+        for arg, name in zip(self.main.args, ("inputs", "outputs", "arena", "cells")):
+            arg.name = name
+            arg.add_attribute("noalias")
+        self.b = ir.IRBuilder(self.main.append_basic_block("entry"))
+        start = self.main.append_basic_block("start")
+        self.k = KernelEmitter(self.b)
+        entry = self.b.block
+        self.b.position_at_end(start)
+        self._entry = entry
+        self._start = start
+
+    def text(self) -> str:
+        inputs, outputs, arena, _ = self.main.args
+        operands = (*self.graph.inputs, *self.graph.constants)
+        views = [self._argument(inputs, i, var) for i, var in enumerate(operands)]
+        results = [self._argument(outputs, j, atom) for j, atom in enumerate(self.graph.outputs)]
+        self._graph(self.graph, _Scope(self.plan, arena, views, results, 0))
+        self.b.ret_void()
+        self.b.position_at_end(self._entry)
+        self.b.branch(self._start)
+        return str(self.module)
+
+    def _argument(self, table: ir.Value, i: int, atom: Atom) -> View:
+        slot = self.b.gep(table, [self.k.index(i)], inbounds=True, source_etype=PTR)
+        pointer = self.b.load(slot, typ=PTR)
+        return View(pointer, Layout.of(atom.type.shape), atom.type.dtype)
+
+    # -- graphs
+
+    def _graph(self, graph: Graph, scope: _Scope) -> None:
+        for var, view in zip((*graph.inputs, *graph.constants), scope.inputs):
+            scope.views[var] = view
+        for eq in graph.equations:
+            primitive = eq.primitive
+            if primitive.lowering == "view":
+                source = self._view(scope, eq.inputs[0])
+                layout = primitive.lower(source.layout, **eq.params)
+                scope.views[eq.outputs[0]] = source.with_layout(layout)
+                continue
+            for out in eq.outputs:
+                scope.views[out] = self._place(scope, out)
+            if primitive is scan:
+                self._scan(eq, scope)
+                continue
+            operands = [self._view(scope, atom) for atom in eq.inputs]
+            results = [scope.views[out] for out in eq.outputs]
+            self._call(eq, operands, results, self._scratch(scope, eq))
+
+    def _place(self, scope: _Scope, var: Var) -> View:
+        kind, index = scope.plan.slots[var]
+        if kind == "input":
+            return scope.inputs[index].with_layout(Layout.of(var.type.shape))
+        if kind == "output":
+            view = scope.outputs[index]
+            if view is None:
+                raise CompileError(f"the plan puts {var!r} into an output that has no memory; please report this graph")
+            return view
+        return View(self._arena(scope, index), Layout.of(var.type.shape), var.type.dtype)
+
+    def _arena(self, scope: _Scope, offset: int) -> ir.Value:
+        if offset not in scope.pointers:
+            scope.pointers[offset] = self.b.gep(scope.arena, [self.k.index(offset)], inbounds=True, source_etype=I8)
+        return scope.pointers[offset]
+
+    def _scratch(self, scope: _Scope, eq: Equation) -> ir.Value:
+        offset = scope.plan.scratch.get(eq)
+        return self._arena(scope, offset) if offset is not None else ir.Constant(PTR, None)
+
+    def _view(self, scope: _Scope, atom: Atom) -> View:
+        if isinstance(atom, Literal):
+            return self._constant(atom)
+        return scope.views[atom]
+
+    def _constant(self, atom: Literal) -> View:
+        kind = memory_type(atom.type.dtype)
+        self.counter += 1
+        variable = ir.GlobalVariable(self.module, kind, f"number_{self.counter}")
+        variable.global_constant, variable.linkage = True, "private"
+        number = atom.value.item()
+        variable.initializer = ir.Constant(kind, int(number) if atom.type.dtype.kind in "iub" else float(number))
+        return View(variable, Layout.of(()), atom.type.dtype)
+
+    # -- equations
+
+    def _call(self, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value) -> None:
+        """Emit an equation as a function of its distinct pointers, and call it."""
+        pointers = list(dict.fromkeys(v.pointer for v in (*results, *operands)))
+        taken = [p for p in pointers if not isinstance(p, ir.GlobalVariable)]
+        self.counter += 1
+        function = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1)), f"{eq.primitive.name}_{self.counter}"
+        )
+        function.linkage = "internal"
+        for arg in function.args[:-1]:
+            arg.add_attribute("noalias")
+        here = dict(zip(taken, function.args))
+        entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
+        builder = ir.IRBuilder(start)
+        k = KernelEmitter(builder)
+        moved = [View(here.get(v.pointer, v.pointer), v.layout, v.dtype) for v in (*results, *operands)]
+        self._emit(k, eq, moved[len(results) :], moved[: len(results)], function.args[-1])
+        builder.ret_void()
+        builder.position_at_end(entry)
+        builder.branch(start)
+        self.b.call(function, [*taken, scratch])
+
+    def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value) -> None:
+        if eq.primitive is fused:
+            emit_fused(k, eq.params["body"], operands, results)
+        elif eq.primitive is straight:
+            emit_straight(k, eq.params["body"], operands, results)
+        elif eq.primitive is matmul:
+            emit_product(k, operands[0], operands[1], results[0], scratch, self.vector_bytes)
+        elif eq.primitive.lowering == "kernel":
+            eq.primitive.lower(k, results, operands, **eq.params)
+        else:
+            raise CompileError(f"{eq.primitive.name} has no native code; it can be used eagerly, not under rg.jit")
+
+    # -- loops of the graph
+
+    def _scan(self, eq: Equation, scope: _Scope) -> None:
+        params, k, b = eq.params, self.k, self.b
+        n_consts, n_carry, length = params["num_consts"], params["num_carry"], params["length"]
+        body: Graph = params["body"]
+        operands = [self._view(scope, atom) for atom in eq.inputs]
+        consts, init, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
+        results = [scope.views[out] for out in eq.outputs]
+        carry, ys = results[:n_carry], results[n_carry:]
+        for target, source in zip(carry, init):
+            if target.pointer is not source.pointer:
+                self._copy(target, source)
+        may_stop = scope.depth < 2
+        if params["exit"] is not None or may_stop:
+            for y in ys:
+                k.fill(y, 0)
+        plan = scope.plan.nested[eq]
+        arena = self._arena(scope, scope.plan.scratch[eq]) if eq in scope.plan.scratch else ir.Constant(PTR, None)
+        after = b.append_basic_block("after_scan")
+        for step in k.count(length):
+            i = b.sub(k.index(length - 1), step) if params["reverse"] else step
+            inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
+            outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
+            inner = _Scope(plan, arena, inputs, outputs, scope.depth + 1)
+            self._graph(body, inner)
+            for view, atom in zip(carry, body.outputs):
+                if inner.views[atom].pointer is not view.pointer:
+                    self._copy(view, inner.views[atom])
+            if may_stop:
+                self._poll(after, count=scope.depth == 0)
+            if params["exit"] is not None:
+                self._branch_if(k.load(carry[params["exit"]], ()), after)
+        b.branch(after)
+        b.position_at_end(after)
+
+    def _slice(self, view: View, i: ir.Value) -> View:
+        stride = view.strides[0]
+        at = self.b.mul(i, self.k.index(stride))
+        pointer = self.b.gep(view.pointer, [at], inbounds=True, source_etype=memory_type(view.dtype))
+        return View(pointer, Layout(view.shape[1:], view.strides[1:], view.layout.offset), view.dtype)
+
+    def _copy(self, target: View, source: View) -> None:
+        self.k.copy(target, source)
+
+    def _branch_if(self, condition: ir.Value, target: ir.Block) -> None:
+        onward = self.b.append_basic_block("onward")
+        self.b.cbranch(condition, target, onward)
+        self.b.position_at_end(onward)
+
+    def _poll(self, after: ir.Block, count: bool) -> None:
+        """Leave the loop when Python has set the stop word; say how far it has come."""
+        b, cells = self.b, self.main.args[3]
+        if count:
+            counter = b.gep(cells, [self.k.index(PROGRESS_BYTE)], source_etype=I8)
+            b.store(b.add(b.load(counter, typ=I64), self.k.index(1)), counter)
+        word = b.load_atomic(cells, "monotonic", 8, typ=I64)
+        self._branch_if(b.icmp_signed("!=", word, self.k.index(0)), after)
+
+
+def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:
+    """How many bytes of working memory an equation's kernel wants: for the memory plan."""
+    def need(eq: Equation) -> int:
+        return product_scratch(eq, vector_bytes) if eq.primitive is matmul else 0
+
+    return need
+

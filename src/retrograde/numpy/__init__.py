@@ -1,0 +1,62 @@
+"""NumPy's functions for plain and traced arrays, composed of primitives; derivatives live in `ops` alone."""
+
+from retrograde.numpy import table
+from retrograde.numpy.elementwise import *  # noqa: F403
+from retrograde.numpy.indexing import getitem, take, take_along_axis
+from retrograde.numpy.linear import dot, einsum, inner, matmul, outer, tensordot, trace, vdot
+from retrograde.numpy.reductions import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    average,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    ptp,
+    softmax,
+    std,
+    sum,
+    var,
+)
+from retrograde.numpy.shaping import (
+    atleast_1d,
+    atleast_2d,
+    broadcast_arrays,
+    broadcast_to,
+    column_stack,
+    concat,
+    concatenate,
+    copy,
+    expand_dims,
+    flip,
+    full_like,
+    hstack,
+    moveaxis,
+    ones_like,
+    permute_dims,
+    ravel,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+    vstack,
+    zeros_like,
+)
+
+
+def __getattr__(name: str):
+    """NumPy's ufuncs under their own names, by the table."""
+    import numpy
+
+    rule = table.FUNCTIONS.get(getattr(numpy, name, None))
+    if rule is None:
+        raise AttributeError(f"retrograde.numpy has no {name!r}")
+    return rule

@@ -1,0 +1,48 @@
+"""The matrix product, batched: everything from `dot` to `einsum` comes down to this one primitive."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from retrograde.errors import ShapeError
+from retrograde.ir import Primitive
+from retrograde.ops.shape import transpose
+from retrograde.types import ArrayType
+
+matmul = Primitive(
+    "matmul", formula="{0} {1}", flops=lambda x, y: 2.0 * x.size * y.shape[-1]
+)
+
+
+@matmul.def_type
+def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
+    fits = x.ndim == y.ndim >= 2 and x.shape[:-2] == y.shape[:-2] and x.shape[-1] == y.shape[-2] and x.dtype == y.dtype
+    if not fits:
+        raise ShapeError(f"matmul: (..., m, k) times (..., k, n) of one dtype is wanted; it was given {x} and {y}")
+    return x.with_shape((*x.shape[:-1], y.shape[-1]))
+
+
+matmul.def_reference(lambda x, y: np.matmul(x, y))
+matmul.def_lower("kernel")(None)  # emitted by codegen/products.py: its own kernels or BLAS, by measure
+
+
+def swap_last(x):
+    """The last two axes swapped."""
+    n = len(x.shape)
+    return transpose(x, axes=(*range(n - 2), n - 1, n - 2))
+
+
+matmul.def_pullback(lambda ct, z, x, y: (matmul(ct, swap_last(y)), matmul(swap_last(x), ct)))
+
+
+@matmul.def_samples
+def _matmul_samples() -> list:
+    rng = np.random.default_rng(11)
+    cases = []
+    for m, k, n in [(2, 3, 4), (1, 1, 1), (5, 7, 1), (1, 17, 3), (0, 3, 2), (2, 0, 3), (33, 31, 17)]:
+        cases.append(((rng.normal(size=(m, k)), rng.normal(size=(k, n))), {}))
+    cases.append(((rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 4, 5))), {}))
+    cases.append(((rng.normal(size=(4, 3)).T, rng.normal(size=(5, 4)).T), {}))
+    cases.append(((rng.normal(size=(2, 3)).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)), {}))
+    cases.append(((rng.integers(-4, 4, (2, 3)), rng.integers(-4, 4, (3, 4))), {}))
+    return cases

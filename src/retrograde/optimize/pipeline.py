@@ -1,0 +1,22 @@
+"""The passes in their order, on a graph and on the graphs inside it."""
+
+from __future__ import annotations
+
+from retrograde.ir import Equation, Graph
+from retrograde.ops.control import scan
+from retrograde.optimize.fuse import fuse
+from retrograde.optimize.settle import settle
+from retrograde.optimize.simplify import simplify
+from retrograde.optimize.straighten import straighten
+
+
+def optimize(graph: Graph) -> Graph:
+    """Simplify, settle, then straighten what is small and fuse what is not; loop bodies likewise."""
+    graph = settle(simplify(graph))
+    graph = Graph(graph.inputs, [_nested(eq) for eq in graph.equations], graph.outputs, graph.constants)
+    straightened = straighten(graph)
+    return fuse(graph) if straightened is graph else straightened
+
+
+def _nested(eq: Equation) -> Equation:
+    return eq.replace(eq.inputs, body=optimize(eq.params["body"])) if eq.primitive is scan else eq
