@@ -13,10 +13,11 @@ from retrograde.ir.layout import Layout
 
 
 class KernelEmitter:
-    """Emits into one LLVM function; `scratch(bytes)` gives working memory from the arena."""
+    """Emits into one LLVM function; `working` is the memory that the kernel may use meanwhile."""
 
-    def __init__(self, builder: ir.IRBuilder):
+    def __init__(self, builder: ir.IRBuilder, working: ir.Value | None = None):
         self.b = builder
+        self.working = working
 
     def scalar(self, dtype) -> ScalarEmitter:
         """The scalar operations of a dtype."""
@@ -65,6 +66,10 @@ class KernelEmitter:
             return self.b.alloca(type_, size)
 
     # -- memory
+
+    def scratch(self, dtype, n: int) -> View:
+        """A vector of `n` elements in the kernel's working memory (its primitive says how many bytes it wants)."""
+        return View(self.working, Layout.of((n,)), np.dtype(dtype))
 
     def offset(self, layout: Layout, index: tuple) -> ir.Value:
         """The element offset of `index`, as an i64."""

@@ -21,6 +21,7 @@ from .matmul_loops import Product, Range
 from .matmul_plan import Strides, plan_matmul
 from .matmul_tile import Epilogue
 
+
 def matmul_scratch_bytes(
     m: int,
     n: int,

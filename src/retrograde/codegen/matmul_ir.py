@@ -150,13 +150,6 @@ def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: ir
     builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), align), mask])
 
 
-def prefetch(builder: ir.IRBuilder, pointer: ir.Value, *, write: bool = False) -> None:
-    """Ask for a line of memory that is going to be needed; harmless wherever it points."""
-    i32 = ir.IntType(32)
-    function = _intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [PTR, i32, i32, i32])
-    builder.call(function, [pointer, i32(int(write)), i32(3), i32(1)])
-
-
 def _plain_loop(module: ir.Module) -> ir.MDValue:
     """Tell LLVM to leave a loop as it is: its own unrolling would add code and compile time, not speed."""
     hints = [

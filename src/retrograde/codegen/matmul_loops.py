@@ -1,8 +1,6 @@
-"""The loops around the register tile: strips of rows, blocks of k, panels of columns, and the ranges of threads."""
+"""The loops around the register tile: strips of rows, blocks of k, panels of columns; ranges of threads."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import llvmlite.ir as ir
 
@@ -44,7 +42,7 @@ class Product:
     def _target(self, builder, row, column) -> Target:
         strides = self.plan.c
         place = self._at(builder, self.c, row, column, strides)
-        return Target(place, strides, row, column, self.accumulate, self.epilogue, self.plan.far)
+        return Target(place, strides, row, column, self.accumulate, self.epilogue)
 
     def _at(self, builder, pointer, row, column, strides: Strides) -> ir.Value:
         for index, stride in zip((row, column), strides):
@@ -166,7 +164,10 @@ class Product:
         begin = as_i64(rows[0])
         number = builder.sdiv(builder.sub(row, begin), const(plan.rows))
         place = offset(builder, self.scratch, plan.panel * plan.block, self.element)
-        return offset(builder, place, scale(builder, number, plan.slot * plan.block), self.element), (1, plan.slot)
+        return offset(builder, place, scale(builder, number, plan.slot * plan.block), self.element), (
+            1,
+            plan.slot,
+        )
 
     def _pack_left(self, builder, rows: Range, start, block: Block) -> None:
         """Copy a strip of A, tile by tile, so that a step of k reads one line of the cache."""

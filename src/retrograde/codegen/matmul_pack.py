@@ -18,15 +18,12 @@ from .matmul_ir import (
     load,
     loop,
     offset,
-    prefetch,
     scale,
     shuffle,
     splat,
     store,
     vector_type,
 )
-
-AHEAD = 8  # rows between a prefetch and its use
 
 
 def gather_row(
@@ -127,8 +124,6 @@ def emit_pack(
     def single(builder, k, _):
         if strides[1] == 1:
             here = start(builder, k)
-            for lane in lanes:  # the next rows lie a page or so apart, where no hardware looks ahead
-                prefetch(builder, offset(builder, here, AHEAD * strides[0] + lane.start, element))
             row = [load(builder, offset(builder, here, lane.start, element), element, lane) for lane in lanes]
         else:
             row = gather_row(builder, element, start(builder, k), strides[1], lanes)

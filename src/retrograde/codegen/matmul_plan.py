@@ -22,9 +22,11 @@ from .matmul_ir import Lanes
 
 STRAIGHT_LIMIT = 512  # multiply-adds up to which a product is straight-line code
 DOT_LIMIT = 3  # rows or columns up to which two operands contiguous along k are multiplied as dot products
-BLOCK_BYTES = 1024  # bytes of one column of B per block of k
+BLOCK_BYTES = 2048  # bytes of one column of B per block of k
 ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
-FAR_BYTES = 1 << 17  # bytes of C from which tiles of it are prefetched
+PACK_B_BYTES = 1 << 14  # bytes of B from which copying its panels pays, though they could be read in place
+PACK_A_BYTES = 1 << 18  # the same for an A that is far from contiguous along k
+FAR_STEP = 1024  # bytes of a step along k from which A counts as that
 
 Strides = tuple[int, int]
 
@@ -62,13 +64,8 @@ class MatmulPlan:
     def scratch_bytes(self) -> int:
         """Bytes of scratch that packing needs; nothing where B is read in place."""
         left = -(-self.strip // self.rows) * self.slot if self.pack_a else 0
-        right = self.panel if self.pack_a or self.pack_b else 0
+        right = self.panel if self.pack_b else 0
         return (left + right) * self.block * self.itemsize
-
-    @property
-    def far(self) -> bool:
-        """Whether C is too large to stay in the nearest cache."""
-        return self.m * self.n * self.itemsize > FAR_BYTES
 
     @property
     def slot(self) -> int:
@@ -139,8 +136,10 @@ def plan_matmul(
     if m > largest * 3 // 2:
         strip = -(-m // -(-m // largest))
         strip += -strip % rows
-    pack_a = False
-    pack_b = width > 1 and b[1] != 1
+    panels, sweeps = -(-n // (vectors * width)), -(-m // rows)
+    pack_a = width > 1 and a[1] * size >= FAR_STEP and m * k * size >= PACK_A_BYTES and panels >= 4
+    pack_b = b[1] != 1 or (panels > 1 and sweeps >= 4 and k * n * size >= PACK_B_BYTES)
+    pack_b = width > 1 and (pack_a or pack_b)
     kind = "straight" if straight else "tiles"
     return MatmulPlan(
         kind,
@@ -199,13 +198,16 @@ def _tile(m: int, n: int, k: int, width: int, vector_bytes: int, chains: int) ->
 
 
 def _cost(m: int, groups: int, k: int, rows: int, vectors: int, chains: int) -> float:
-    """Estimate cycles: two multiply-adds and two loads in each, four of latency, a fixed price per tile."""
+    """Estimate cycles: two multiply-adds or loads in each, four of latency, a price per tile.
+
+    Loads count as measured: those of B miss the nearest cache at times.
+    """
     cycles, variants = 0.0, 0
     for height, down in ((rows, m // rows), (m % rows, 1)):
         for breadth, across in ((vectors, groups // vectors), (groups % vectors, 1)):
             if height == 0 or breadth == 0 or down * across == 0:
                 continue
             variants += 1
-            step = max(height * breadth / 2, (height + breadth) / 2 * 1.05, 4 / chains)
+            step = max(height * breadth / 2, 0.55 * height + 1.1 * breadth, 4 / chains)
             cycles += down * across * (k * step + height * breadth + 12)
-    return cycles * (1 + 0.01 * variants)
+    return cycles + 100 * variants

@@ -18,7 +18,6 @@ from .matmul_ir import (
     loop,
     nothing,
     offset,
-    prefetch,
     shuffle,
     splat,
     store,
@@ -53,7 +52,6 @@ class Target:
     column: ir.Value
     accumulate: bool
     epilogue: Epilogue | None
-    far: bool = False  # C is too large to be found in the nearest cache
 
 
 def emit_tile(
@@ -78,11 +76,6 @@ def emit_tile(
     reading a packed panel. Element (i, j) is the sum of fma over k in rising order, in `chains` partial sums
     that take turns and are then added pairwise (more than one only where k is one block).
     """
-    if target.far:
-        for i in range(rows):
-            for lane in lanes:
-                ahead = i * target.strides[0] + lane.start * target.strides[1]
-                prefetch(builder, offset(builder, target.pointer, ahead, element), write=True)
     sums = [nothing(vector_type(element, lane.width)) for lane in lanes] * (chains * rows)
 
     def step(builder, a, b, at, sums, chain):

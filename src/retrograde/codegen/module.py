@@ -153,21 +153,21 @@ class _Module:
         here = dict(zip(taken, function.args))
         entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
         builder = ir.IRBuilder(start)
-        k = KernelEmitter(builder)
+        k = KernelEmitter(builder, function.args[-1])
         moved = [View(here.get(v.pointer, v.pointer), v.layout, v.dtype) for v in (*results, *operands)]
-        self._emit(k, eq, moved[len(results) :], moved[: len(results)], function.args[-1])
+        self._emit(k, eq, moved[len(results) :], moved[: len(results)])
         builder.ret_void()
         builder.position_at_end(entry)
         builder.branch(start)
         self.b.call(function, [*taken, scratch])
 
-    def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value) -> None:
+    def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
         if eq.primitive is fused:
             emit_fused(k, eq.params["body"], operands, results)
         elif eq.primitive is straight:
             emit_straight(k, eq.params["body"], operands, results)
         elif eq.primitive is matmul:
-            emit_product(k, operands[0], operands[1], results[0], scratch, self.vector_bytes)
+            emit_product(k, operands[0], operands[1], results[0], self.vector_bytes)
         elif eq.primitive.lowering == "kernel":
             eq.primitive.lower(k, results, operands, **eq.params)
         else:
@@ -236,7 +236,10 @@ class _Module:
 def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:
     """How many bytes of working memory an equation's kernel wants: for the memory plan."""
     def need(eq: Equation) -> int:
-        return product_scratch(eq, vector_bytes) if eq.primitive is matmul else 0
+        if eq.primitive is matmul:
+            return product_scratch(eq, vector_bytes)
+        wanted = eq.primitive.scratch
+        return wanted(*[a.type for a in eq.inputs], **eq.params) if wanted is not None else 0
 
     return need
 

@@ -63,7 +63,9 @@ class ScalarEmitter:
         return constant(value, self.dtype)
 
     def _intrinsic(self, name: str, *args: ir.Value) -> ir.Value:
-        return self.b.call(self.b.module.declare_intrinsic(f"llvm.{name}", [args[0].type]), args)
+        kind = args[0].type
+        signature = ir.FunctionType(kind, [kind] * len(args))
+        return self.b.call(self.b.module.declare_intrinsic(f"llvm.{name}", [kind], signature), args)
 
     # -- arithmetic
 

@@ -37,6 +37,7 @@ class Primitive:
         self.lower: Callable[..., Any] | None = None
         self.batch: Callable[..., Any] | None = None
         self.samples: Callable[[], list] | None = None
+        self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
         self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
         REGISTRY[name] = self
 

@@ -1,0 +1,98 @@
+"""Matrix products: our own kernels, or BLAS where it is faster."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from retrograde.codegen.kernel import KernelEmitter
+from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bytes
+from retrograde.codegen.scalar import I32, PTR, constant, register_type
+from retrograde.codegen.view import View
+from retrograde.ir import Equation
+from retrograde.ir.layout import Layout
+
+BLAS_FLOPS = 4e6  # products larger than this go to BLAS, whose threads pay from about here on
+
+
+def uses_blas(m: int, n: int, k: int, dtype, *strides: tuple[int, int]) -> bool:
+    """Whether a product goes to BLAS: large, float32 or float64, and rows or columns contiguous."""
+    plain = all(1 in pair for pair in strides)
+    return dtype.kind == "f" and dtype.itemsize in (4, 8) and plain and 2.0 * m * n * k > BLAS_FLOPS and min(m, n, k) > 1
+
+
+def product_scratch(eq: Equation, vector_bytes: int) -> int:
+    """Bytes that the kernel may want to pack an operand, whatever the operands' layout turns out to be."""
+    x, y = eq.inputs[0].type, eq.inputs[1].type
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
+        return 0
+    (m, k), n = x.shape[-2:], y.shape[-1]
+    layouts = [((k, 1), (n, 1)), ((1, m), (n, 1)), ((k, 1), (1, k)), ((1, m), (1, k))]
+    return max(matmul_scratch_bytes(m, n, k, x.dtype, a, b, (n, 1), vector_bytes=vector_bytes) for a, b in layouts)
+
+
+def emit_product(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
+    """Emit out = x @ y over all batch axes."""
+    batch = out.shape[:-2]
+    for index in k.loop(*batch):
+        _one(k, _at(k, x, index), _at(k, y, index), _at(k, out, index), vector_bytes)
+
+
+def _at(k: KernelEmitter, view: View, index: tuple) -> View:
+    """The matrix at a batch index, its offset inside the pointer."""
+    full = (*index, 0, 0)
+    return View(k.address(view, full), Layout(view.shape[-2:], view.strides[-2:]), view.dtype)
+
+
+def _one(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
+    (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
+    if uses_blas(m, n, depth, dtype, x.strides, y.strides):
+        _blas(k, x, y, out)
+        return
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        layouts = (x.strides, y.strides, out.strides)
+        need = matmul_scratch_bytes(m, n, depth, dtype, *layouts, vector_bytes=vector_bytes)
+        emit_matmul(
+            k.b, m, n, depth, x.pointer, y.pointer, out.pointer, dtype, *layouts, vector_bytes=vector_bytes,
+            scratch=k.working if need else None,
+        )  # fmt: skip
+        return
+    e = k.scalar(dtype)
+    slot = k.alloca(register_type(dtype))
+    for i, j in k.loop(m, n):
+        k.b.store(e.const(0), slot)
+        for d in k.count(depth):
+            term = e.mul(k.load(x, (i, d)), k.load(y, (d, j)))
+            k.b.store(e.add(k.b.load(slot, typ=register_type(dtype)), term), slot)
+        k.store(out, (i, j), k.b.load(slot, typ=register_type(dtype)))
+
+
+def _blas(k: KernelEmitter, x: View, y: View, out: View) -> None:
+    """C = A B in row order is C' = B' A' in BLAS's column order."""
+    b, module = k.b, k.b.module
+    name = "rg_sgemm" if out.dtype.itemsize == 4 else "rg_dgemm"
+    gemm = module.globals.get(name)
+    if gemm is None:
+        gemm = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 13), name)
+
+    def number(value, kind=I32):
+        slot = k.alloca(kind)
+        b.store(ir.Constant(kind, value), slot)
+        return slot
+
+    def letter(transposed: bool):
+        return number(ord("T" if transposed else "N"), ir.IntType(8))
+
+    def leading(view: View) -> tuple[bool, int]:
+        (rows, columns), (s0, s1) = view.shape, view.strides
+        if s1 == 1 and (rows == 1 or s0 >= columns):
+            return False, max(s0, columns, 1)
+        return True, max(s1, rows, 1)
+
+    (m, depth), n = x.shape, y.shape[1]
+    (ty, ldy), (tx, ldx) = leading(y), leading(x)
+    kind = register_type(out.dtype)
+    one, zero = k.alloca(kind), k.alloca(kind)
+    b.store(constant(1, out.dtype), one)
+    b.store(constant(0, out.dtype), zero)
+    b.call(gemm, [letter(ty), letter(tx), number(n), number(m), number(depth), one, y.pointer, number(ldy), x.pointer,
+                  number(ldx), zero, out.pointer, number(n)])  # fmt: skip

@@ -1,0 +1,137 @@
+"""`jit`: the one file that runs the stages in order: trace, optimize, plan, emit, run."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import CompileError, DataError
+from retrograde.ir import Graph, evaluate
+from retrograde.memory import MemoryPlan, plan_memory
+from retrograde.optimize import optimize
+from retrograde.trace import Tracer, trace_to_graph
+from retrograde.tree import tree_flatten, tree_unflatten
+from retrograde.types import ArrayType, type_of
+
+
+class Compiled:
+    """A graph as native code. Print it for the plan: kernels, buffers, peak bytes."""
+
+    def __init__(self, graph: Graph):
+        from retrograde.codegen.module import emit_module, scratch_of
+        from retrograde.runtime.blas import register_blas
+        from retrograde.runtime.executable import Executable
+        from retrograde.runtime.llvm import NativeModule, host
+
+        start = time.perf_counter()
+        width = host().vector_bytes
+        self.source = graph
+        self.graph = optimize(graph)
+        self.plan: MemoryPlan = plan_memory(self.graph, scratch_of(width))
+        self.ir = emit_module(self.graph, self.plan, width)
+        if "rg_sgemm" in self.ir or "rg_dgemm" in self.ir:
+            register_blas()
+        module = NativeModule(self.ir)
+        operands = [var.type for var in (*self.graph.inputs, *self.graph.constants)]
+        self.executable = Executable(module, operands, [a.type for a in self.graph.outputs], self.plan.peak)
+        self.constants = [np.asarray(value) for value in self.graph.constants.values()]
+        self.seconds = time.perf_counter() - start
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        """The outputs at these leaves."""
+        return self.executable([*arrays, *self.constants])
+
+    def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None) -> tuple[list[Any], bool]:
+        """As a call, but Ctrl-C ends the outer loops early; returns (outputs, interrupted)."""
+        return self.executable.run_interruptible([*arrays, *self.constants], on_poll)
+
+    def __str__(self) -> str:
+        return f"{self.graph}\n\n{self.plan}\n\ncompiled in {self.seconds:.3f} s"
+
+
+class Jitted:
+    """`f`, compiled for each new set of shapes and dtypes it is called with."""
+
+    def __init__(self, f: Callable, static_argnums: Sequence[int] = ()):
+        self.f = f
+        self.static = frozenset(static_argnums)
+        self._cache: dict[Any, tuple[Compiled, Any]] = {}
+        functools.update_wrapper(self, f, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run compiled code; inside another trace, be traced."""
+        leaves, key = self._leaves(args, kwargs)
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return self.f(*args, **kwargs)
+        compiled, structure = self._compiled(args, kwargs, key)
+        return tree_unflatten(structure, compiled(leaves))
+
+    def lower(self, *args: Any, **kwargs: Any) -> Compiled:
+        """The compiled program for arguments like these, to look at: its graph, plan, LLVM IR."""
+        return self._compiled(args, kwargs, self._leaves(args, kwargs)[1])[0]
+
+    def run_interruptible(self, *args: Any, on_poll: Any = None) -> tuple[Any, bool]:
+        """As a call in a worker thread; Ctrl-C ends the outermost loops early. Returns (result, interrupted)."""
+        leaves, key = self._leaves(args, {})
+        compiled, structure = self._compiled(args, {}, key)
+        found, interrupted = compiled.run_interruptible(leaves, on_poll)
+        return tree_unflatten(structure, found), interrupted
+
+    def _leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+        dynamic = [x for i, x in enumerate(args) if i not in self.static]
+        leaves, structure = tree_flatten((dynamic, kwargs))
+        static = tuple(x for i, x in enumerate(args) if i in self.static)
+        key = (structure, tuple(map(_signature, leaves)), static)
+        try:
+            hash(key)
+        except TypeError:
+            raise DataError(f"static arguments must be hashable; one of {static!r} is not") from None
+        return leaves, key
+
+    def _compiled(self, args: Sequence[Any], kwargs: dict[str, Any], key: Any) -> tuple[Compiled, Any]:
+        found = self._cache.get(key)
+        if found is None:
+            dynamic = [i for i in range(len(args)) if i not in self.static]
+
+            def call(*values: Any) -> Any:
+                held = list(args)
+                for i, value in zip(dynamic, values):
+                    held[i] = value
+                return self.f(*held, **values[-1])
+
+            named = call if self.static or kwargs else functools.wraps(self.f)(call)
+            graph, structure = trace_to_graph(named, [*(args[i] for i in dynamic), kwargs])
+            if any(isinstance(value, Tracer) for value in graph.constants.values()):
+                raise CompileError("a jitted function closes over a traced value; pass it as an argument")
+            found = self._cache[key] = (Compiled(graph), structure)
+        return found
+
+
+def _signature(leaf: Any) -> Any:
+    return (type_of(leaf), type(leaf) if type(leaf) in (bool, int, float) else None)
+
+
+def jit(f: Callable | None = None, *, static_argnums: int | Sequence[int] = ()) -> Any:
+    """Compile `f` to native code: at the first call with new shapes or dtypes it is traced, later calls run the code.
+
+    Arguments are pytrees of arrays; those at `static_argnums` are Python values that the code is specialized on (they
+    must be hashable). Results equal the interpreted ones within the rounding of reassociated sums. Under `jit` values are
+    unknown while tracing: a Python `if` on one raises `TracerBoolError`.
+    """
+    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    if f is None:
+        return lambda g: Jitted(g, static)
+    return Jitted(f, static)
+
+
+def interpret(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
+    """The same graph, equation by equation in NumPy: what compiled code is tested against."""
+    with np.errstate(all="ignore"):
+        return evaluate(graph, arrays)
+
+
+__all__ = ["ArrayType", "Compiled", "Jitted", "interpret", "jit"]

@@ -1,0 +1,89 @@
+"""LLVM's just-in-time compiler on this machine's own processor."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from retrograde.errors import CompileError
+
+
+@dataclass(frozen=True)
+class Host:
+    """The processor that code is made for; `vector_bytes` is the width of its vectors."""
+
+    cpu: str
+    features: str
+    vector_bytes: int
+
+
+@functools.lru_cache(maxsize=1)
+def host() -> Host:
+    """This machine's processor, with its full vectors in use."""
+    _initialize()
+    found = llvm.get_host_cpu_features()
+    features = found.flatten()
+    if found.get("avx512f"):
+        return Host(llvm.get_host_cpu_name(), features + ",-prefer-256-bit", 64)
+    return Host(llvm.get_host_cpu_name(), features, 32 if found.get("avx") else 16)
+
+
+@functools.lru_cache(maxsize=1)
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.lru_cache(maxsize=1)
+def target_machine() -> Any:
+    """The target machine for this processor."""
+    h = host()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=3, jit=True, codemodel="jitdefault")
+
+
+class NativeModule:
+    """Machine code in memory; it stays there as long as this object does."""
+
+    def __init__(self, text: str):
+        start = time.perf_counter()
+        machine = target_machine()
+        try:
+            module = llvm.parse_assembly(text)
+            module.triple, module.data_layout = machine.triple, str(machine.target_data)
+            module.verify()
+        except RuntimeError as error:
+            raise CompileError(f"the generated code is not valid LLVM IR, which is a fault of retrograde: {error}") from None
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+        options.loop_interleaving = True
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        self._module = module
+        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+        self.seconds = time.perf_counter() - start
+
+    def address(self, name: str) -> int:
+        """The address of a function."""
+        found = self._engine.get_function_address(name)
+        if not found:
+            raise CompileError(f"the compiled module has no function {name!r}")
+        return found
+
+    def optimized(self) -> str:
+        """The optimized IR, for reading."""
+        return str(self._module)
+
+    def assembly(self) -> str:
+        """The machine code as assembly, for reading."""
+        return target_machine().emit_assembly(self._module)
+
+
+def add_symbol(name: str, address: int) -> None:
+    """Make a function of this process known to compiled code."""
+    llvm.add_symbol(name, address)
