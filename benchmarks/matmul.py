@@ -38,15 +38,21 @@ TRAINING = [
     (128, 128, 256, "NT"), (128, 10, 256, "NT"), (512, 2048, 1024, "NN"), (512, 2048, 1024, "NT"),
     (2048, 1024, 512, "TN"), (512, 512, 512, "NN"), (1024, 1024, 1024, "NN"),
 ]  # fmt: skip
-SQUARES = [
-    (n, n, n, layout)
-    for n in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-    for layout in ("NN", "NT", "TN")
-]
+SQUARES = [(n, n, n, layout) for n in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) for layout in ("NN", "NT", "TN")]
 VECTORS = [(1, n, n, layout) for n in (16, 64, 256, 1024) for layout in ("NN", "NT")] + [
     (n, 1, n, layout) for n in (16, 64, 256, 1024) for layout in ("NN", "TN")
 ]
-SETS = {"training": TRAINING, "squares": SQUARES, "vectors": VECTORS, "all": TRAINING + SQUARES + VECTORS}
+BATCHES = [
+    shape
+    for batch in (2, 4, 8, 16)
+    for width in (64, 256, 1024)
+    for shape in ((batch, width, width, "NT"), (batch, width, width, "NN"), (width, width, batch, "TN"))
+]
+LARGE = [(2048, 2048, 2048, layout) for layout in ("NN", "NT", "TN")] + [
+    (64, 4096, 4096, "NT"), (64, 4096, 4096, "NN"), (4096, 4096, 64, "TN"),
+]  # fmt: skip
+SETS = {"training": TRAINING, "squares": SQUARES, "vectors": VECTORS, "batches": BATCHES, "large": LARGE}
+SETS["all"] = sum(SETS.values(), [])
 
 
 def strides_of(m, n, k, layout):
@@ -86,9 +92,7 @@ def compile_blas(m, n, k, dtype, layout):
         constant(element, 0.0), c, constant(i32, n),
     ]  # fmt: skip
     llvm.add_symbol(f"{letter}gemm_of_scipy", address)
-    gemm = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [PTR] * len(arguments)), f"{letter}gemm_of_scipy"
-    )
+    gemm = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * len(arguments)), f"{letter}gemm_of_scipy")
 
     def body(builder, index, _):
         builder.call(gemm, arguments)
@@ -126,9 +130,7 @@ def measure_peak(dtype) -> float:
     builder.ret_void()
     native = harness.Native(module, "peak")
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(native.address)
-    data = np.linspace(
-        0.1, 0.5, 256, dtype=dtype
-    )  # the chains start from different values, lest they be merged
+    data = np.linspace(0.1, 0.5, 256, dtype=dtype)  # the chains start from different values, lest they be merged
     rounds = 400_000
     best = min(_clock(lambda: call(data.ctypes.data, rounds)) for _ in range(5))
     return 2 * width * chains * 4 * rounds / best / 1e9
@@ -146,13 +148,11 @@ def compare(m, n, k, layout, dtype, rounds):
     width = harness.host_vector_bytes()
     ours = harness.compile_matmul(m, n, k, dtype, *strides, repeat=True, vector_bytes=width)
     blas = compile_blas(m, n, k, dtype, layout)
-    rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal(size).astype(dtype) for size in (m * k, k * n))
-    c, d = np.zeros(m * n, dtype), np.zeros(m * n, dtype)
     need = matmul_scratch_bytes(m, n, k, dtype, *strides, vector_bytes=width)
-    scratch = np.zeros(need + 64, np.uint8)
+    rng = np.random.default_rng(0)
+    a, b, c, d, scratch = (_aligned(size, dtype) for size in (m * k, k * n, m * n, m * n, need // dtype.itemsize))
+    a[:], b[:] = rng.standard_normal(a.size), rng.standard_normal(b.size)
     pointers = [x.ctypes.data for x in (a, b, c, d, scratch)]
-    pointers[4] += -pointers[4] % 64
     count = max(1, int(2e-3 * 60e9 / (2 * m * n * k + 2000)))
     mine, theirs = [], []
     for _ in range(rounds):
@@ -161,6 +161,13 @@ def compare(m, n, k, layout, dtype, rounds):
     error = np.max(np.abs(c - d)) / np.max(np.abs(d))
     assert error < 1e-4, f"the results of {(m, n, k, layout)} differ by {error}"
     return min(mine), min(theirs), ours.emit_seconds, ours.native.compile_seconds
+
+
+def _aligned(size: int, dtype) -> np.ndarray:
+    """Return zeros that start at a line of the cache, as arrays of a compiled program do."""
+    whole = np.zeros(size + 128 // dtype.itemsize, dtype)
+    start = -whole.ctypes.data % 64 // dtype.itemsize
+    return whole[start : start + size]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from retrograde.autodiff import Backward, backprop
 from retrograde.errors import DifferentiationError
-from retrograde.ir import Graph, evaluate
+from retrograde.ir import Builder, Graph, evaluate
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_map, tree_unflatten
@@ -84,7 +84,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     is not a scalar.
     """
     several = not isinstance(argnums, int)
-    wanted = tuple(argnums) if several else (argnums,)
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -127,7 +127,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         for i in run.seeds:
             out, leaf = run.outputs[i], leaves[i]
             if np.shape(leaf) != np.shape(out):
-                raise DifferentiationError(f"the cotangent has shape {np.shape(leaf)}, the output {np.shape(out)}; they must agree")
+                raise DifferentiationError(f"the cotangent has shape {np.shape(leaf)}, the output {np.shape(out)}")
             cts.append(leaf if isinstance(leaf, Tracer) else np.asarray(leaf, out.dtype)[()])
         return tuple(run.pull(cts))
 
@@ -141,7 +141,7 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     leaves of shape (output's shape) + (parameter's shape).
     """
     several = not isinstance(argnums, int)
-    wanted = tuple(argnums) if several else (argnums,)
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -203,8 +203,8 @@ def _split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
     return result
 
 
-def _value_in(builder, leaf: Any) -> Any:
-    return builder.value(leaf.atom) if getattr(leaf, "_builder", None) is builder else leaf
+def _value_in(builder: Builder, leaf: Any) -> Any:
+    return builder.value(leaf.atom) if isinstance(leaf, Tracer) and leaf._builder is builder else leaf
 
 
 def _differentiable(leaf: Any, name: str) -> Any:

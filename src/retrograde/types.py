@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class ArrayType(NamedTuple):
         """The same dtype at another shape."""
         return ArrayType(tuple(shape), self.dtype)
 
-    def with_dtype(self, dtype) -> ArrayType:
+    def with_dtype(self, dtype: Any) -> ArrayType:
         """The same shape with another dtype."""
         return ArrayType(self.shape, np.dtype(dtype))
 
@@ -50,7 +50,7 @@ _SHORT = {
 }  # fmt: skip
 
 
-def type_of(value) -> ArrayType:
+def type_of(value: Any) -> ArrayType:
     """The `ArrayType` of an array, a NumPy scalar, a Python scalar, or anything with shape and dtype."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
@@ -59,6 +59,6 @@ def type_of(value) -> ArrayType:
     return ArrayType(array.shape, array.dtype)
 
 
-def is_float(dtype) -> bool:
+def is_float(dtype: Any) -> bool:
     """Whether values of this dtype carry derivatives (real floating point)."""
     return np.dtype(dtype).kind == "f"

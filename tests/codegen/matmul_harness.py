@@ -29,9 +29,7 @@ def target_machine() -> llvm.TargetMachine:
     features = llvm.get_host_cpu_features().flatten()
     if host_vector_bytes() == 64:
         features += ",-prefer-256-bit"
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3
-    )
+    return llvm.Target.from_default_triple().create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3)
 
 
 class Native:

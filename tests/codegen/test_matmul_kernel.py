@@ -72,9 +72,7 @@ LAYOUTS = ("rows", "columns", "strided", "same rows", "same columns")
 @pytest.mark.parametrize(("left", "right"), list(itertools.product(LAYOUTS, LAYOUTS)))
 def test_every_stride_of_operands_and_result(left, right):
     rng = np.random.default_rng(1)
-    for result, (m, n, k) in itertools.product(
-        ("rows", "columns", "strided"), [(33, 18, 21), (2, 50, 40), (1, 7, 5), (4, 4, 4)]
-    ):
+    for result, (m, n, k) in itertools.product(("rows", "columns", "strided"), [(33, 18, 21), (2, 50, 40), (1, 7, 5), (4, 4, 4)]):
         a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, right, np.float32)
         c = empty(m, n, result, np.float32)
         owner = c if c.base is None else c.base
@@ -106,9 +104,7 @@ def test_width_of_vectors_leaves_the_bits_alone(vector_bytes, dtype):
             np.testing.assert_array_equal(c, wide)
 
 
-@pytest.mark.parametrize(
-    "shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100)]
-)
+@pytest.mark.parametrize("shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100)])
 @pytest.mark.parametrize("result", ["rows", "columns", "strided"])
 def test_accumulate_adds_to_what_is_there(shape, result):
     m, n, k = shape
@@ -161,9 +157,7 @@ def test_epilogue_sees_each_element_once_at_its_place(shape, result):
         np.testing.assert_allclose(c, (start + a @ b + bias) ** 2, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(
-    "shape", [(40, 30, 64), (41, 33, 20), (64, 1, 100), (130, 20, 700), (9, 5, 3), (3, 3, 3)]
-)
+@pytest.mark.parametrize("shape", [(40, 30, 64), (41, 33, 20), (64, 1, 100), (130, 20, 700), (9, 5, 3), (3, 3, 3)])
 @pytest.mark.parametrize("result", ["rows", "columns"])
 def test_rows_split_anyhow_have_the_same_bits(shape, result):
     m, n, k = shape

@@ -34,9 +34,7 @@ def matmul_scratch_bytes(
     vector_bytes: int = 64,
 ) -> int:
     """Return the bytes of scratch memory (of each thread) that `emit_matmul` needs; often 0."""
-    return plan_matmul(
-        m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes
-    ).scratch_bytes
+    return plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes).scratch_bytes
 
 
 def matmul_row_tile(

@@ -31,13 +31,8 @@ def emit_dots(
     size = rows * columns
 
     def step(builder, a, b, at, lanes, sums, chain):
-        left = [
-            load(builder, offset(builder, a, i * a_row + at, element), element, lanes) for i in range(rows)
-        ]
-        right = [
-            load(builder, offset(builder, b, j * b_column + at, element), element, lanes)
-            for j in range(columns)
-        ]
+        left = [load(builder, offset(builder, a, i * a_row + at, element), element, lanes) for i in range(rows)]
+        right = [load(builder, offset(builder, b, j * b_column + at, element), element, lanes) for j in range(columns)]
         sums = list(sums)
         for i in range(rows):
             for j in range(columns):
@@ -111,11 +106,7 @@ def _finish(builder, element, rows, columns, sums: ir.Value, target: Target) -> 
             place = offset(builder, target.pointer, i * strides[0] + j * strides[1], element)
             if target.accumulate:
                 held = load(builder, place, element, lane)
-                held = (
-                    held
-                    if lane.valid == lane.width
-                    else shuffle(builder, held, held, list(range(lane.valid)))
-                )
+                held = held if lane.valid == lane.width else shuffle(builder, held, held, list(range(lane.valid)))
                 value = builder.fadd(held, value)
             if target.epilogue is not None:
                 row, column = add(builder, target.row, i), add(builder, target.column, j)

@@ -96,9 +96,7 @@ def shuffle(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: Sequence[int
     return builder.shuffle_vector(x, y, mask)
 
 
-def _intrinsic(
-    builder: ir.IRBuilder, name: str, result: ir.Type, arguments: Sequence[ir.Type]
-) -> ir.Function:
+def _intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
     found = builder.module.globals.get(name)
     return found or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
 
@@ -126,12 +124,8 @@ def load(builder: ir.IRBuilder, pointer: ir.Value, element: ir.Type, lanes: Lane
     if lanes.valid == lanes.width:
         return builder.load(pointer, typ=kind, align=align)
     mask = _mask(lanes.width, lanes.valid)
-    function = _intrinsic(
-        builder, f"llvm.masked.load.{_suffix(kind)}.p0", kind, [PTR, ir.IntType(32), mask.type, kind]
-    )
-    return builder.call(
-        function, [pointer, ir.Constant(ir.IntType(32), align), mask, ir.Constant(kind, None)]
-    )
+    function = _intrinsic(builder, f"llvm.masked.load.{_suffix(kind)}.p0", kind, [PTR, ir.IntType(32), mask.type, kind])
+    return builder.call(function, [pointer, ir.Constant(ir.IntType(32), align), mask, ir.Constant(kind, None)])
 
 
 def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: ir.Type, lanes: Lanes) -> None:

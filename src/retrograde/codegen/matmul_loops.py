@@ -79,16 +79,12 @@ class Product:
         side = piece(element)
         if plan.b[0] == 1 and plan.b[1] != 1 and plan.width >= side:
             for done in range(0, plan.k - side + 1, side):
-                rows += transposed_rows(
-                    builder, element, offset(builder, start, done, element), plan.b[1], lanes
-                )
+                rows += transposed_rows(builder, element, offset(builder, start, done, element), plan.b[1], lanes)
             done = len(rows)
         for at in range(done, plan.k):
             here = offset(builder, start, at * plan.b[0], element)
             if plan.b[1] == 1:
-                rows.append(
-                    [load(builder, offset(builder, here, x.start, element), element, x) for x in lanes]
-                )
+                rows.append([load(builder, offset(builder, here, x.start, element), element, x) for x in lanes])
             else:
                 rows.append(gather_row(builder, element, here, plan.b[1], lanes))
         return rows
@@ -136,24 +132,38 @@ class Product:
         if plan.pack_a:
             self._pack_left(builder, rows, start, block)
 
-        def panel(builder, column, breadth):
+        def tiles(builder, row, height, column, breadth):
             lanes = packed = plan.lanes(breadth)
             right, step, lane = self._at(builder, self.b, start, column, plan.b), plan.b[0], plan.b[1]
             if plan.pack_b:
-                emit_pack(builder, element, right, plan.b, block.length, lanes, self.scratch)
                 right, step, lane = self.scratch, len(lanes) * plan.width, 1
                 packed = [Lanes(x.start, x.width, x.width) for x in lanes]
+            left, strides = self._left(builder, rows, row, start)
+            emit_tile(
+                builder, element, height, lanes, left, strides, right, step, lane, block,
+                self._target(builder, row, column), plan.chains, packed,
+            )  # fmt: skip
 
-            def tile(builder, row, height):
-                left, strides = self._left(builder, rows, row, start)
-                emit_tile(
-                    builder, element, height, lanes, left, strides, right, step, lane, block,
-                    self._target(builder, row, column), plan.chains, packed,
-                )  # fmt: skip
+        def panel(builder, column, breadth):
+            if plan.pack_b:
+                right = self._at(builder, self.b, start, column, plan.b)
+                emit_pack(builder, element, right, plan.b, block.length, plan.lanes(breadth), self.scratch)
 
-            _spans(builder, rows, plan.m, plan.rows, tile, "rows")
+            def across(builder, row, height):
+                tiles(builder, row, height, column, breadth)
 
-        _spans(builder, columns, plan.n, plan.panel, panel, "panel")
+            _spans(builder, rows, plan.m, plan.rows, across, "rows")
+
+        def band(builder, row, height):
+            def along(builder, column, breadth):
+                tiles(builder, row, height, column, breadth)
+
+            _spans(builder, columns, plan.n, plan.panel, along, "panel")
+
+        if plan.rows_first:
+            _spans(builder, rows, plan.m, plan.rows, band, "rows")
+        else:
+            _spans(builder, columns, plan.n, plan.panel, panel, "panel")
 
     def _left(self, builder, rows: Range, row, start) -> tuple[ir.Value, Strides]:
         """Return where a tile reads A, and with which strides."""
@@ -163,7 +173,7 @@ class Product:
         # Packed tiles lie one after the other, k by k, each with room for `slot` rows.
         begin = as_i64(rows[0])
         number = builder.sdiv(builder.sub(row, begin), const(plan.rows))
-        place = offset(builder, self.scratch, plan.panel * plan.block, self.element)
+        place = offset(builder, self.scratch, plan.left_start, self.element)
         return offset(builder, place, scale(builder, number, plan.slot * plan.block), self.element), (
             1,
             plan.slot,
@@ -205,8 +215,6 @@ def _spans(builder: ir.IRBuilder, bounds: Range, total: int, step: int, body, na
     if whole:
         loop(builder, begin, end if whole == total else _least(builder, end, whole), step, turn, name=name)
     if total > whole:
-        inside = builder.and_(
-            builder.icmp_signed("<=", begin, const(whole)), builder.icmp_signed(">", end, const(whole))
-        )
+        inside = builder.and_(builder.icmp_signed("<=", begin, const(whole)), builder.icmp_signed(">", end, const(whole)))
         with builder.if_then(inside):
             body(builder, const(whole), total - whole)

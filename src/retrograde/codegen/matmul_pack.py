@@ -26,9 +26,7 @@ from .matmul_ir import (
 )
 
 
-def gather_row(
-    builder: ir.IRBuilder, element: ir.Type, b: ir.Value, lane_stride: int, lanes: list[Lanes]
-) -> list[ir.Value]:
+def gather_row(builder: ir.IRBuilder, element: ir.Type, b: ir.Value, lane_stride: int, lanes: list[Lanes]) -> list[ir.Value]:
     """Return one row of a panel as vectors, read one by one; `b` points at the row's first element."""
     row = []
     for lane in lanes:

@@ -21,8 +21,9 @@ from retrograde.errors import UnsupportedError
 from .matmul_ir import Lanes
 
 STRAIGHT_LIMIT = 512  # multiply-adds up to which a product is straight-line code
-DOT_LIMIT = 3  # rows or columns up to which two operands contiguous along k are multiplied as dot products
-BLOCK_BYTES = 2048  # bytes of one column of B per block of k
+DOT_LIMIT = 4  # rows or columns up to which two operands contiguous along k are multiplied as dot products
+LONG_DOT_LIMIT = 8  # the same where k is long
+BLOCK = 512  # steps of k in a block, about
 ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
 PACK_B_BYTES = 1 << 14  # bytes of B from which copying its panels pays, though they could be read in place
 PACK_A_BYTES = 1 << 18  # the same for an A that is far from contiguous along k
@@ -39,7 +40,7 @@ class MatmulPlan:
     computed). `kind` is "straight", "tiles" or "dots". `rows` by `vectors` is the register tile, `width` the
     lanes of a vector, `chains` the number of partial sums of an element, `block` the length of a block of k,
     `strip` the rows of a block of A, `pack_a` and `pack_b` whether strips of A and
-    panels of B are copied into scratch.
+    panels of B are copied into scratch, `rows_first` whether a large C of short sums is written row by row.
     """
 
     kind: str
@@ -59,13 +60,18 @@ class MatmulPlan:
     strip: int
     pack_a: bool
     pack_b: bool
+    rows_first: bool = False
 
     @property
     def scratch_bytes(self) -> int:
         """Bytes of scratch that packing needs; nothing where B is read in place."""
         left = -(-self.strip // self.rows) * self.slot if self.pack_a else 0
-        right = self.panel if self.pack_b else 0
-        return (left + right) * self.block * self.itemsize
+        return (left * self.block + self.left_start) * self.itemsize
+
+    @property
+    def left_start(self) -> int:
+        """Elements of scratch before the packed strip of A: those of a packed panel of B."""
+        return self.panel * self.block if self.pack_b else 0
 
     @property
     def slot(self) -> int:
@@ -79,10 +85,7 @@ class MatmulPlan:
 
     def lanes(self, columns: int) -> list[Lanes]:
         """Split a panel of `columns` columns into vectors; the last may be partly filled."""
-        return [
-            Lanes(start, self.width, min(self.width, columns - start))
-            for start in range(0, columns, self.width)
-        ]
+        return [Lanes(start, self.width, min(self.width, columns - start)) for start in range(0, columns, self.width)]
 
 
 def plan_matmul(
@@ -99,9 +102,7 @@ def plan_matmul(
     """Plan C[m, n] = A[m, k] @ B[k, n] with static strides; raises `UnsupportedError` for other dtypes."""
     dtype = np.dtype(dtype)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise UnsupportedError(
-            f"matmul kernels multiply float32 or float64, not {dtype}: convert with .astype(np.float32) first"
-        )
+        raise UnsupportedError(f"matmul kernels multiply float32 or float64, not {dtype}: convert with .astype(np.float32) first")
     a, b, c = tuple(a_strides), tuple(b_strides), tuple(c_strides)
     size = dtype.itemsize
     swapped = _swap(m, n, c)
@@ -110,9 +111,7 @@ def plan_matmul(
         chains = 1
         while chains < 8 and m * n * chains < 8 and k * size >= 128 * chains:
             chains *= 2
-        return MatmulPlan(
-            "dots", False, m, n, k, a, b, c, size, 64 // size, rows, vectors, chains, k, m, False, False
-        )
+        return MatmulPlan("dots", False, m, n, k, a, b, c, size, 64 // size, rows, vectors, chains, k, m, False, False)
     if swapped:
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
     lanes = vector_bytes // size
@@ -126,10 +125,9 @@ def plan_matmul(
     while not straight and chains < 8 and m * -(-n // (64 // size)) * chains < 8 and k >= 8 * chains:
         chains *= 2
     rows, vectors = _tile(m, n, k, width, vector_bytes, chains)
-    largest = BLOCK_BYTES // size
     block = k
-    if chains == 1 and k > largest * 3 // 2:
-        block = -(-k // round(k / largest))
+    if chains == 1 and k > BLOCK * 3 // 2:
+        block = -(-k // round(k / BLOCK))
         block += -block % 8
     strip = m
     largest = max(rows, ROWS_BYTES // (block * size) // rows * rows) if block else m
@@ -140,6 +138,8 @@ def plan_matmul(
     pack_a = width > 1 and a[1] * size >= FAR_STEP and m * k * size >= PACK_A_BYTES and panels >= 4
     pack_b = b[1] != 1 or (panels > 1 and sweeps >= 4 and k * n * size >= PACK_B_BYTES)
     pack_b = width > 1 and (pack_a or pack_b)
+    rows_first = b[1] == 1 and k <= 64 and k * n * size <= ROWS_BYTES and m * n * size > max(4, k) * (1 << 18)
+    pack_b = pack_b and not rows_first
     kind = "straight" if straight else "tiles"
     return MatmulPlan(
         kind,
@@ -159,6 +159,7 @@ def plan_matmul(
         strip,
         pack_a and not straight,
         pack_b and not straight,
+        rows_first,
     )
 
 
@@ -172,15 +173,17 @@ def _swap(m: int, n: int, c: Strides) -> bool:
 
 
 def _dots(m: int, n: int, k: int, a: Strides, b: Strides, size: int) -> bool:
-    return min(m, n) <= DOT_LIMIT and a[1] == 1 and b[0] == 1 and k * size >= 64
+    most = LONG_DOT_LIMIT if k * size >= 512 else DOT_LIMIT
+    return min(m, n) <= most and a[1] == 1 and b[0] == 1 and k * size >= 64
 
 
 def _dot_tile(m: int, n: int, vector_bytes: int) -> tuple[int, int]:
-    """Return rows and columns of a tile of dot products: eight sums, four where registers are small."""
-    sums = 8 if vector_bytes >= 64 else 4
-    if n <= m:
-        return min(m, max(1, sums // n)), n
-    return m, min(n, max(1, sums // m))
+    """Return rows and columns of a tile of dot products: up to sixteen sums, four where registers are narrow."""
+    most = 4 if vector_bytes >= 64 else 2
+    few = min(m, n)
+    few = -(-few // -(-few // most))
+    many = min(max(m, n), 8 if few == 1 else most * most // few)
+    return (few, many) if m <= n else (many, few)
 
 
 def _tile(m: int, n: int, k: int, width: int, vector_bytes: int, chains: int) -> tuple[int, int]:
@@ -208,6 +211,7 @@ def _cost(m: int, groups: int, k: int, rows: int, vectors: int, chains: int) -> 
             if height == 0 or breadth == 0 or down * across == 0:
                 continue
             variants += 1
-            step = max(height * breadth / 2, 0.55 * height + 1.1 * breadth, 4 / chains)
-            cycles += down * across * (k * step + height * breadth + 12)
+            loads = height + 2 * breadth
+            step = max(height * breadth / 2, 0.55 * loads, 4 / chains) + 0.03 * loads
+            cycles += down * across * (k * step + height * breadth + 2 * height + 12)
     return cycles + 100 * variants

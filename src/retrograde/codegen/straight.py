@@ -74,7 +74,7 @@ class _Straight:
             flat = array.reshape((-1, *shape)) if array.size else np.empty((0, *shape), object)
             for index in np.ndindex(*shape):
                 terms = [flat[(i, *index)] for i in range(flat.shape[0])]
-                found[index] = _fold(lambda x, y: combine(scalar, x, y), terms) if terms else _identity(eq)  # noqa: B023
+                found[index] = _fold(lambda x, y: combine(scalar, x, y), terms) if terms else _identity(eq)
         return found
 
     def _matmul(self, eq: Equation) -> np.ndarray:

@@ -6,10 +6,11 @@ pullback, its lowering, its batching rule and its samples on it. Every stage ask
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograde.errors import DifferentiationError
+from retrograde.types import ArrayType
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -32,9 +33,9 @@ class Primitive:
         self.multiple = multiple
         self.type_rule: Callable[..., Any] = _missing(name, "type rule")
         self.reference: Callable[..., Any] = _missing(name, "reference")
-        self.pullback: Callable[..., Any] | None = None
+        self.pullback: Any = None
         self.lowering: str | None = None
-        self.lower: Callable[..., Any] | None = None
+        self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
         self.samples: Callable[[], list] | None = None
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
@@ -93,7 +94,7 @@ class Primitive:
         self.samples = rule
         return rule
 
-    def count_flops(self, input_types, output_types, params) -> float:
+    def count_flops(self, input_types: Sequence[ArrayType], output_types: Sequence[ArrayType], params: dict[str, Any]) -> float:
         """Floating-point operations of one application."""
         if callable(self.flops):
             return float(self.flops(*input_types, **params))

@@ -49,11 +49,14 @@ class MemoryPlan:
     def __str__(self) -> str:
         lines = [f"arena: {self.peak:,} bytes at the peak"]
         for block in sorted(self.blocks, key=lambda b: (b.start, b.offset)):
-            lines.append(f"  steps {block.start:>3}-{block.end:<3} {block.nbytes:>12,} bytes at {block.offset:>10}  {block.owner}")
+            when = f"steps {block.start:>3}-{block.end:<3}"
+            lines.append(f"  {when} {block.nbytes:>12,} bytes at {block.offset:>10}  {block.owner}")
         return "\n".join(lines)
 
 
-def plan_memory(graph: Graph, scratch: Callable[[Equation], int] = lambda eq: 0, carried: range = range(0)) -> MemoryPlan:
+def plan_memory(
+    graph: Graph, scratch: Callable[[Equation], int] = lambda eq: 0, carried: range = range(0)
+) -> MemoryPlan:
     """Plan a settled graph. `scratch` says how many bytes an equation needs for its own work.
 
     In a loop body, `carried` are the numbers of the inputs that are carried; the first outputs are their next values.

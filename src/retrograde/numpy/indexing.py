@@ -56,7 +56,7 @@ def _expanded(keys: tuple, x: Any) -> list:
     found: list[Any] = []
     for k in keys:
         k = np.asarray(k) if isinstance(k, list) else k
-        if isinstance(k, (bool, np.bool_)) or getattr(k, "dtype", None) == bool:
+        if isinstance(k, (bool, np.bool_)) or getattr(k, "dtype", np.dtype(int)).kind == "b":
             if is_traced(k):
                 raise UnsupportedError(
                     "x[mask] with a traced mask has a result whose shape depends on values. Write np.where(mask, x, 0), or "

@@ -38,9 +38,8 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-@functools.lru_cache(maxsize=1)
 def target_machine() -> Any:
-    """The target machine for this processor."""
+    """A target machine for this processor; an execution engine takes the one it is given for its own."""
     h = host()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(cpu=h.cpu, features=h.features, opt=3, jit=True, codemodel="jitdefault")

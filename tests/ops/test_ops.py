@@ -1,0 +1,118 @@
+"""The generic suite: each primitive, from its own samples, by one set of checks."""
+
+import numpy as np
+import pytest
+
+import retrograde as rg
+import retrograde.random  # registers its primitives
+from retrograde.compile import Compiled, interpret
+from retrograde.ir import check_graph, evaluate
+from retrograde.ir.primitive import REGISTRY
+from retrograde.optimize import optimize
+from retrograde.trace import trace_to_graph
+from retrograde.types import type_of
+
+NESTED = {"scan", "fused", "straight"}
+CASES = [
+    pytest.param(primitive, args, params, id=f"{name}-{i}")
+    for name, primitive in sorted(REGISTRY.items())
+    if name not in NESTED
+    for i, (args, params) in enumerate(primitive.samples())
+]
+SMOOTH = [
+    case
+    for case in CASES
+    if case.values[0].pullback is not None
+    and case.values[0].name != "stop_gradient"  # its derivative is 0 on purpose
+    and case.values[2].get("dtype", np.dtype(float)) == np.float64  # differences through float32 are rounding
+    and any(np.asarray(a).dtype == np.float64 for a in case.values[1])
+    and not any(np.isnan(a).any() for a in case.values[1] if np.asarray(a).dtype.kind == "f")
+]
+
+
+def graph_of(primitive, args, params):
+    return trace_to_graph(lambda *xs: primitive(*xs, **params), args)[0]
+
+
+def run(primitive, args, params):
+    with np.errstate(all="ignore"):
+        return primitive.reference(*args, **params)
+
+
+@pytest.mark.parametrize("primitive, args, params", CASES)
+def test_type_rule_says_what_numpy_gives(primitive, args, params):
+    expected = primitive.type_rule(*map(type_of, args), **params)
+    assert type_of(run(primitive, args, params)) == expected
+
+
+@pytest.mark.parametrize("primitive, args, params", CASES)
+def test_optimized_graph_is_well_typed_and_means_the_same(primitive, args, params):
+    graph = check_graph(graph_of(primitive, args, params))
+    better = check_graph(optimize(graph))
+    with np.errstate(all="ignore"):
+        (found,) = evaluate(better, args)
+    np.testing.assert_array_equal(found, run(primitive, args, params))
+
+
+@pytest.mark.parametrize("primitive, args, params", CASES)
+def test_compiled_equals_interpreted(primitive, args, params):
+    graph = graph_of(primitive, args, params)
+    (found,) = Compiled(graph)(args)
+    expected = interpret(graph, args)[0]
+    assert type_of(found) == type_of(expected)
+    tolerance = 2e-6 if np.asarray(expected).dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("primitive, args, params", SMOOTH)
+def test_pullback_agrees_with_central_differences(primitive, args, params):
+    check_pullback(lambda *xs: primitive(*xs, **params), args)
+
+
+@pytest.mark.parametrize("primitive, args, params", SMOOTH)
+def test_second_order_agrees_with_central_differences(primitive, args, params):
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+
+    def gradient(*xs):
+        grads = rg.grad(lambda *ys: _weigh(primitive(*ys, **params)), argnums=tuple(varying))(*xs)
+        return sum(map(_weigh, grads[1:]), _weigh(grads[0]))
+
+    check_pullback(gradient, args, tolerance=2e-5)
+
+
+def _weigh(x):
+    """A weighted sum that tells all elements apart."""
+    if x.size == 0:
+        return np.float64(0.0) * rg.numpy.sum(x)
+    return rg.numpy.sum(x * np.cos(np.arange(x.size, dtype=float)).reshape(x.shape))
+
+
+def check_pullback(f, args, tolerance=1e-6):
+    """<ct, df> by the pullback against central differences in a random direction, for each float argument."""
+    rng = np.random.default_rng(0)
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+    with np.errstate(all="ignore"):
+        out, pull = rg.vjp(lambda *xs: f(*_merge(args, varying, xs)), *[np.asarray(args[i]) for i in varying])
+        if np.asarray(out).dtype.kind != "f":
+            return
+        ct = rng.normal(size=np.shape(out))
+        cts = pull(ct)
+        for place, i in enumerate(varying):
+            direction = rng.normal(size=np.shape(args[i]))
+            step = 1e-6
+
+            def at(t, i=i, direction=direction):
+                moved = list(args)
+                moved[i] = np.asarray(args[i]) + t * direction
+                return np.asarray(f(*moved))
+
+            expected = np.sum(ct * (at(step) - at(-step)) / (2 * step))
+            found = np.sum(cts[place] * direction)
+            assert abs(found - expected) <= tolerance * (1 + abs(expected)) * 10, (found, expected)
+
+
+def _merge(args, varying, xs):
+    merged = list(args)
+    for i, x in zip(varying, xs):
+        merged[i] = x
+    return merged
