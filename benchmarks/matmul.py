@@ -48,11 +48,11 @@ BATCHES = [
     for width in (64, 256, 1024)
     for shape in ((batch, width, width, "NT"), (batch, width, width, "NN"), (width, width, batch, "TN"))
 ]
-LARGE = [(2048, 2048, 2048, layout) for layout in ("NN", "NT", "TN")] + [
+LARGE = [(n, n, n, layout) for n in (640, 800, 1000, 2048) for layout in ("NN", "NT", "TN")] + [
     (64, 4096, 4096, "NT"), (64, 4096, 4096, "NN"), (4096, 4096, 64, "TN"),
 ]  # fmt: skip
 SETS = {"training": TRAINING, "squares": SQUARES, "vectors": VECTORS, "batches": BATCHES, "large": LARGE}
-SETS["all"] = sum(SETS.values(), [])
+SETS["all"] = [shape for shapes in SETS.values() for shape in shapes]
 
 
 def strides_of(m, n, k, layout):
@@ -130,7 +130,8 @@ def measure_peak(dtype) -> float:
     builder.ret_void()
     native = harness.Native(module, "peak")
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(native.address)
-    data = np.linspace(0.1, 0.5, 256, dtype=dtype)  # the chains start from different values, lest they be merged
+    # The chains start from different values, lest they be merged.
+    data = np.linspace(0.1, 0.5, 512, dtype=dtype)
     rounds = 400_000
     best = min(_clock(lambda: call(data.ctypes.data, rounds)) for _ in range(5))
     return 2 * width * chains * 4 * rounds / best / 1e9

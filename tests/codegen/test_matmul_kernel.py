@@ -9,8 +9,9 @@ import matmul_harness as harness
 import numpy as np
 import pytest
 
-from retrograde.codegen.matmul import emit_matmul, matmul_row_tile, matmul_scratch_bytes
+from retrograde.codegen.matmul import emit_matmul, matmul_row_tile, matmul_scratch_bytes, prefer_blas
 from retrograde.codegen.matmul_ir import Lanes, element_type, load, offset, vector_type
+from retrograde.codegen.matmul_plan import plan_matmul
 from retrograde.errors import CompileError, ShapeError, UnsupportedError
 
 ODD = (1, 3, 17, 31, 33, 127)
@@ -114,6 +115,47 @@ def test_accumulate_adds_to_what_is_there(shape, result):
         c = matrix(rng, m, n, result, np.float32)
         start = c.astype(np.float64)
         assert_product(harness.run_matmul(a, b, c, accumulate=True), a, b, start)
+
+
+FEW = [(2, 20, 80), (3, 21, 33), (4, 50, 130), (7, 33, 150), (8, 40, 300), (60, 5, 200), (41, 2, 65), (1, 1, 999)]
+
+
+@pytest.mark.parametrize("shape", FEW)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_rows_or_columns_as_dot_products(shape, dtype):
+    m, n, k = shape
+    rng = np.random.default_rng(7)
+    a, b = matrix(rng, m, k, "rows", dtype), matrix(rng, k, n, "columns", dtype)
+    strides = [tuple(s // a.itemsize for s in x.strides) for x in (a, b, np.empty((m, n), dtype))]
+    assert plan_matmul(m, n, k, dtype, *strides).kind == "dots"
+    for vector_bytes, result in itertools.product((32, 64), ("rows", "columns")):
+        c = harness.run_matmul(a, b, empty(m, n, result, dtype), vector_bytes=vector_bytes)
+        assert_product(c, a, b)
+
+
+# A copied strip of A, several strips and blocks of k, a large C written row by row, a copied contiguous B.
+BLOCKED = [(300, 200, 260, "columns"), (1300, 20, 500, "rows"), (610, 600, 5, "columns"), (70, 130, 1100, "rows")]
+
+
+@pytest.mark.parametrize(("m", "n", "k", "left"), BLOCKED)
+def test_blocks_for_the_caches_and_their_rows_in_parts(m, n, k, left):
+    rng = np.random.default_rng(8)
+    a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, "rows", np.float32)
+    whole = harness.run_matmul(a, b, empty(m, n, "rows", np.float32))
+    assert_product(whole, a, b)
+    strides = [tuple(s // 4 for s in x.strides) for x in (a, b, whole)]
+    tile = matmul_row_tile(m, n, k, np.float32, *strides, vector_bytes=harness.host_vector_bytes())
+    cut, other = m // tile // 3 * tile, m // tile // 2 * tile
+    split = [(other, m), (0, cut), (cut, other)]
+    parts = harness.run_matmul(a, b, empty(m, n, "rows", np.float32), row_ranges=split)
+    np.testing.assert_array_equal(parts, whole)
+
+
+def test_blas_is_left_to_what_is_large_in_every_dimension():
+    assert not prefer_blas(1000, 1000, 1000, np.float32, "NN")
+    assert not prefer_blas(64, 1 << 14, 1 << 14, np.float32, "NT")
+    assert prefer_blas(2048, 2048, 2048, np.float32, "NN")
+    assert prefer_blas(1024, 1024, 1024, np.float64, "NN")
 
 
 def bias_and_square(element, bias):

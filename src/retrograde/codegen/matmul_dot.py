@@ -83,6 +83,9 @@ def _add_lanes(builder: ir.IRBuilder, sums: list[ir.Value]) -> ir.Value:
             pairs = [(sums[0], sums[0])]
         sums = [builder.fadd(shuffle(builder, x, y, low), shuffle(builder, x, y, high)) for x, y in pairs]
         segment = half
+    while len(sums) > 1:  # more sums than lanes
+        both = list(range(2 * sums[0].type.count))
+        sums = [shuffle(builder, x, y, both) for x, y in zip(sums[::2], sums[1::2])]
     return sums[0]
 
 

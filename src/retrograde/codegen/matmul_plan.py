@@ -25,9 +25,10 @@ DOT_LIMIT = 4  # rows or columns up to which two operands contiguous along k are
 LONG_DOT_LIMIT = 8  # the same where k is long
 BLOCK = 512  # steps of k in a block, about
 ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
-PACK_B_BYTES = 1 << 14  # bytes of B from which copying its panels pays, though they could be read in place
-PACK_A_BYTES = 1 << 18  # the same for an A that is far from contiguous along k
-FAR_STEP = 1024  # bytes of a step along k from which A counts as that
+NEAR_BYTES = 48 << 10  # bytes of B from which copying its panels pays for 64 rows, even if it is contiguous
+MID_BYTES = 512 << 10  # the same for 32 rows
+PACK_A_BYTES = 256 << 10  # bytes of A from which copying it pays, where its steps along k are far apart
+FAR_STEP = 1024  # bytes of such a step
 
 Strides = tuple[int, int]
 
@@ -134,9 +135,10 @@ def plan_matmul(
     if m > largest * 3 // 2:
         strip = -(-m // -(-m // largest))
         strip += -strip % rows
-    panels, sweeps = -(-n // (vectors * width)), -(-m // rows)
+    panels = -(-n // (vectors * width))
+    heavy = (m >= 64 and k * n * size >= NEAR_BYTES) or (m >= 32 and k * n * size >= MID_BYTES)
     pack_a = width > 1 and a[1] * size >= FAR_STEP and m * k * size >= PACK_A_BYTES and panels >= 4
-    pack_b = b[1] != 1 or (panels > 1 and sweeps >= 4 and k * n * size >= PACK_B_BYTES)
+    pack_b = b[1] != 1 or (panels > 1 and heavy)
     pack_b = width > 1 and (pack_a or pack_b)
     rows_first = b[1] == 1 and k <= 64 and k * n * size <= ROWS_BYTES and m * n * size > max(4, k) * (1 << 18)
     pack_b = pack_b and not rows_first
