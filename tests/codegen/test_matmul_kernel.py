@@ -133,17 +133,23 @@ def test_few_rows_or_columns_as_dot_products(shape, dtype):
         assert_product(c, a, b)
 
 
-# A copied strip of A, several strips and blocks of k, a large C written row by row, a copied contiguous B.
-BLOCKED = [(300, 200, 260, "columns"), (1300, 20, 500, "rows"), (610, 600, 5, "columns"), (70, 130, 1100, "rows")]
+BLOCKED = [
+    (300, 330, 260, "columns", lambda plan: plan.pack_a and plan.pack_b),
+    (1300, 20, 500, "rows", lambda plan: plan.strip < plan.m),
+    (610, 600, 5, "columns", lambda plan: plan.rows_first),
+    (70, 130, 1100, "rows", lambda plan: plan.pack_b and plan.block < plan.k),
+    (1100, 400, 900, "columns", lambda plan: plan.pack_a and plan.block < plan.k and plan.strip < plan.m),
+]
 
 
-@pytest.mark.parametrize(("m", "n", "k", "left"), BLOCKED)
-def test_blocks_for_the_caches_and_their_rows_in_parts(m, n, k, left):
+@pytest.mark.parametrize(("m", "n", "k", "left", "blocked"), BLOCKED)
+def test_blocks_for_the_caches_and_their_rows_in_parts(m, n, k, left, blocked):
     rng = np.random.default_rng(8)
     a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, "rows", np.float32)
     whole = harness.run_matmul(a, b, empty(m, n, "rows", np.float32))
     assert_product(whole, a, b)
     strides = [tuple(s // 4 for s in x.strides) for x in (a, b, whole)]
+    assert blocked(plan_matmul(m, n, k, np.float32, *strides))
     tile = matmul_row_tile(m, n, k, np.float32, *strides, vector_bytes=harness.host_vector_bytes())
     cut, other = m // tile // 3 * tile, m // tile // 2 * tile
     split = [(other, m), (0, cut), (cut, other)]
