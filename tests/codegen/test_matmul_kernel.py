@@ -9,7 +9,13 @@ import matmul_harness as harness
 import numpy as np
 import pytest
 
-from retrograde.codegen.matmul import emit_matmul, matmul_row_tile, matmul_scratch_bytes, prefer_blas
+from retrograde.codegen.matmul import (
+    emit_matmul,
+    matmul_row_tile,
+    matmul_scratch_bound,
+    matmul_scratch_bytes,
+    prefer_blas,
+)
 from retrograde.codegen.matmul_ir import Lanes, element_type, load, offset, vector_type
 from retrograde.codegen.matmul_plan import plan_matmul
 from retrograde.errors import CompileError, ShapeError, UnsupportedError
@@ -155,6 +161,21 @@ def test_blocks_for_the_caches_and_their_rows_in_parts(m, n, k, left, blocked):
     split = [(other, m), (0, cut), (cut, other)]
     parts = harness.run_matmul(a, b, empty(m, n, "rows", np.float32), row_ranges=split)
     np.testing.assert_array_equal(parts, whole)
+
+
+def test_scratch_bound_holds_for_every_stride():
+    rng = np.random.default_rng(9)
+    used = 0
+    for _ in range(2000):
+        m, n, k = (int(2 ** rng.uniform(0, 11)) for _ in range(3))
+        dtype, vector_bytes = rng.choice([np.float32, np.float64]), int(rng.choice([16, 32, 64]))
+        a = [(k, 1), (1, m), (1, 3 * m), (3, 7), (0, 1)][rng.integers(5)]
+        b = [(n, 1), (1, k), (2 * n, 1), (1, 1000), (5, 0)][rng.integers(5)]
+        c = [(n, 1), (1, m), (2 * n, 1), (3 * n, 3)][rng.integers(4)]
+        need = matmul_scratch_bytes(m, n, k, dtype, a, b, c, vector_bytes=vector_bytes)
+        assert need <= matmul_scratch_bound(m, n, k, dtype, vector_bytes=vector_bytes)
+        used += need > 0
+    assert used > 500
 
 
 def test_blas_is_left_to_what_is_large_in_every_dimension():
