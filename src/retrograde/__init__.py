@@ -1,7 +1,24 @@
 """Backpropagation for the NumPy you already write: traced, differentiated, compiled to native code, and open to look into."""
 
 from retrograde.compile import jit
-from retrograde.transforms import grad, jacobian, trace, value_and_grad, vjp
+from retrograde.control import scan
+from retrograde.transforms import grad, held_for_backward, jacobian, trace, value_and_grad, vjp
 
 __version__ = "0.1.0"
-__all__ = ["grad", "jacobian", "jit", "trace", "value_and_grad", "vjp"]
+__all__ = [
+    "fit", "grad", "held_for_backward", "jacobian", "jit", "load", "nn", "numpy", "optim", "random", "save", "scan", "trace",
+    "value_and_grad", "vjp",
+]  # fmt: skip
+
+_LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}
+
+
+def __getattr__(name: str):
+    """Networks, training and files are imported when first asked for."""
+    import importlib
+
+    if name in ("nn", "optim", "numpy", "random", "train", "io"):
+        return importlib.import_module(f"retrograde.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"retrograde.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'retrograde' has no attribute {name!r}")

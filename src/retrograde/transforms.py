@@ -19,6 +19,7 @@ from retrograde.ir import Builder, Graph, evaluate
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_map, tree_unflatten
+from retrograde.types import ArrayType
 
 
 def trace(f: Callable) -> Callable[..., Graph]:
@@ -58,6 +59,7 @@ class _Linearized:
         seeds = [i for i, out in enumerate(graph.outputs) if out.type.dtype.kind in "fc"]
         self.seeds = seeds
         self.backward: Backward = backprop(graph, graph.inputs, seeds)
+        self.made_by = {out: eq.primitive.name for eq in graph.equations for out in eq.outputs}
         self.kept = [builder.values[var] for var in self.backward.kept]
         self.types = [var.type for var in graph.inputs]
 
@@ -158,6 +160,20 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return wrapped
 
 
+def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable[..., list[tuple[str, ArrayType]]]:
+    """`held_for_backward(f)(*args)` lists what the backward pass needs of the forward pass: (operation, type) of each array.
+
+    The sum of their `nbytes` is backpropagation's price in memory for one call. Parameters and inputs count as "input".
+    """
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def listed(*args: Any) -> list[tuple[str, ArrayType]]:
+        run = _Linearized(f, args, [_position(i, args) for i in wanted], False, scalar=False)
+        return [(run.made_by.get(var, "input"), var.type) for var in run.backward.kept]
+
+    return listed
+
+
 def _stack_rows(run: _Linearized, rows: list, shape: tuple[int, ...]) -> tuple:
     if not rows:
         return tuple(
@@ -233,4 +249,4 @@ def _check_scalar(f: Callable, outputs: list) -> None:
         )
 
 
-__all__ = ["grad", "jacobian", "trace", "value_and_grad", "vjp"]
+__all__ = ["grad", "held_for_backward", "jacobian", "trace", "value_and_grad", "vjp"]

@@ -1,0 +1,74 @@
+"""Models as safetensors files: arrays, and the architecture as JSON. Loading executes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import ModelError, ModelFileError
+from retrograde.nn import from_config
+from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
+
+FORMAT = "retrograde-1"
+
+
+def save(path: Any, net: Any, *, extra: dict[str, Any] | None = None) -> None:
+    """Write an initialized network; `extra` is JSON-able data that comes back from `load`. Replaces the file atomically."""
+    from safetensors.numpy import save as to_bytes
+
+    if not net.initialized:
+        raise ModelError("the network has no parameters to save yet; init or train it first")
+    names = [".".join(map(str, p)) for p in tree_paths(net)]
+    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in zip(names, tree_flatten(net)[0])}
+    header = {"format": FORMAT, "architecture": json.dumps(net.config()), "extra": json.dumps(extra or {})}
+    content = to_bytes(tensors, metadata=header)
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Any) -> tuple[Any, dict[str, Any]]:
+    """The network of a file and the `extra` data saved with it."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from None
+    if header.get("format") != FORMAT:
+        raise ModelFileError(f"{path} was not written by retrograde: its format is {header.get('format')!r}, not {FORMAT!r}")
+    try:
+        net, extra = from_config(json.loads(header["architecture"])), json.loads(header["extra"])
+    except (KeyError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
+    return _filled(path, net, tensors), extra
+
+
+def _filled(path: Path, net: Any, tensors: dict[str, np.ndarray]) -> Any:
+    template = net.init(0)
+    leaves, structure = tree_flatten(template)
+    names = [".".join(map(str, p)) for p in tree_paths(template)]
+    if sorted(names) != sorted(tensors):
+        raise ModelFileError(f"{path}: the network has arrays {sorted(names)}, the file {sorted(tensors)}")
+    for name, leaf in zip(names, leaves):
+        if tensors[name].shape != leaf.shape or tensors[name].dtype.kind != "f":
+            raise ModelFileError(f"{path}: {name} is {tensors[name].dtype} {tensors[name].shape}; {leaf.shape} floats are wanted")
+    return tree_unflatten(structure, [tensors[name] for name in names])

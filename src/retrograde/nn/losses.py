@@ -1,0 +1,99 @@
+"""Losses: `f(prediction, target, *, sample_weight=None)`, a 0-d mean over the batch (weighted: sum(w l) / sum(w))."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrograde import numpy as rnp
+from retrograde.errors import ModelError
+
+Loss = Callable[..., Any]
+
+
+def _same_shape(name: str, prediction: Any, target: Any) -> None:
+    if np.shape(prediction) != np.shape(target):
+        raise ModelError(
+            f"{name}: the prediction has shape {np.shape(prediction)}, the target {np.shape(target)}; they must be equal. Make "
+            "the target y[:, None], or end the network in as many outputs as the target has columns"
+        )
+
+
+def _mean(each: Any, sample_weight: Any) -> Any:
+    """The mean of losses of shape (batch, ...), each point weighing `sample_weight` of shape (batch,)."""
+    if sample_weight is None:
+        return np.mean(each)
+    per_point = np.mean(np.reshape(each, (np.shape(each)[0], -1)), axis=1)
+    return np.sum(per_point * sample_weight) / np.sum(sample_weight)
+
+
+def mse(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """Mean squared error."""
+    _same_shape("mse", prediction, target)
+    return _mean(np.square(prediction - target), sample_weight)
+
+
+def mae(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """Mean absolute error; derivative 0 at 0."""
+    _same_shape("mae", prediction, target)
+    return _mean(np.abs(prediction - target), sample_weight)
+
+
+def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None) -> Any:
+    """Half the square within delta, linear beyond (Huber, 1964)."""
+    _same_shape("huber", prediction, target)
+    gap = np.abs(prediction - target)
+    return _mean(np.where(gap <= delta, 0.5 * np.square(gap), delta * (gap - 0.5 * delta)), sample_weight)
+
+
+def binary_cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """From logits, targets in [0, 1]: softplus(z) - t z, which never overflows."""
+    _same_shape("binary_cross_entropy", prediction, target)
+    return _mean(rnp.softplus(prediction) - prediction * target, sample_weight)
+
+
+def cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """From logits (batch, classes): against integer labels (batch,), or probabilities (batch, classes)."""
+    if np.ndim(prediction) != 2:
+        raise ModelError(f"cross_entropy: the prediction must be logits of shape (batch, classes); it is {np.shape(prediction)}")
+    log_p = rnp.log_softmax(prediction)
+    if np.ndim(target) == 1 and target.dtype.kind in "iu" and np.shape(target)[0] == np.shape(prediction)[0]:
+        return _mean(-np.take_along_axis(log_p, np.expand_dims(target, 1), -1)[:, 0], sample_weight)
+    if np.shape(target) != np.shape(prediction):
+        raise ModelError(
+            f"cross_entropy: for logits {np.shape(prediction)} the target must be integer labels of shape "
+            f"({np.shape(prediction)[0]},) or probabilities of the same shape; it is {target.dtype} {np.shape(target)}"
+        )
+    return _mean(-np.sum(log_p * target, axis=-1), sample_weight)
+
+
+def hinge(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """max(0, 1 - t f) for targets -1 and 1."""
+    _same_shape("hinge", prediction, target)
+    return _mean(np.maximum(1.0 - prediction * target, 0), sample_weight)
+
+
+def poisson(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    """Negative log-likelihood of counts, up to a constant, from the logarithm of the rate: exp(f) - t f."""
+    _same_shape("poisson", prediction, target)
+    return _mean(np.exp(prediction) - prediction * target, sample_weight)
+
+
+LOSSES: dict[str, Loss] = {
+    "mse": mse, "squared_error": mse, "mae": mae, "absolute_error": mae, "huber": huber,
+    "binary_cross_entropy": binary_cross_entropy, "cross_entropy": cross_entropy, "hinge": hinge, "poisson": poisson,
+}  # fmt: skip
+
+
+def get_loss(loss: str | Loss) -> Loss:
+    """A loss by name, or the function itself."""
+    if callable(loss):
+        return loss
+    if loss not in LOSSES:
+        near = difflib.get_close_matches(str(loss), LOSSES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass f(prediction, target)")
+    return LOSSES[loss]

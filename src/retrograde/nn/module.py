@@ -1,0 +1,148 @@
+"""`Module`: a layer or network, as a pytree whose leaves are plain ndarrays.
+
+A layer of your own: name its arrays (and inner modules) in `dynamic`, keep everything else as plain attributes that can be
+compared, and write `__call__` in NumPy::
+
+    class Scale(nn.Module):
+        dynamic = ("gain",)
+
+        def __init__(self, features):
+            self.features = features
+            self.gain = None
+
+        def initialize(self, rng, dtype, follows):
+            return self.replace(gain=np.ones(self.features, dtype))
+
+        def __call__(self, x, key=None):
+            return x * self.gain
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, ClassVar
+
+import numpy as np
+
+from retrograde.errors import ModelError, ModelFileError
+from retrograde.tree import register_node, tree_leaves
+
+_KNOWN: dict[str, type[Module]] = {}
+
+
+class Module:
+    """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`."""
+
+    dynamic: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        register_node(cls, cls._flatten, cls._unflatten)
+        if cls.__module__.startswith("retrograde.nn"):
+            _KNOWN[cls.__name__] = cls
+
+    def _flatten(self) -> tuple[tuple, Any, tuple[str, ...]]:
+        static = tuple((k, v) for k, v in self.__dict__.items() if k not in self.dynamic)
+        return tuple(getattr(self, name) for name in self.dynamic), (type(self), static), self.dynamic
+
+    @staticmethod
+    def _unflatten(aux: Any, children: Any) -> Module:
+        cls, static = aux
+        made = object.__new__(cls)
+        made.__dict__.update(static)
+        made.__dict__.update(zip(cls.dynamic, children))
+        return made
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        """The output for a batch `x` of shape (..., features); with a random key, as in training."""
+        raise NotImplementedError(f"{type(self).__name__} has no __call__(self, x, key=None)")
+
+    def replace(self, **changes: Any) -> Any:
+        """A copy with some attributes changed."""
+        unknown = sorted(set(changes) - set(self.__dict__))
+        if unknown:
+            raise ModelError(f"{type(self).__name__} has no attribute {unknown[0]!r}; it has {sorted(self.__dict__)}")
+        made = copy.copy(self)
+        made.__dict__.update(changes)
+        return made
+
+    def init(self, seed: int = 0, dtype: Any = np.float32) -> Any:
+        """A copy with fresh parameters; the same seed gives the same bits."""
+        return self.initialize_from(np.random.SeedSequence(seed), np.dtype(dtype), None)
+
+    def initialize_from(self, seeds: np.random.SeedSequence, dtype: np.dtype, follows: Any) -> Any:
+        """As `init`, from a seed sequence of its own; `follows` is the layer that takes this one's output."""
+        made = self.initialize(np.random.default_rng(seeds), dtype, follows)
+        changes = {}
+        for i, name in enumerate(made.dynamic):
+            value = getattr(made, name)
+            if isinstance(value, Module):
+                changes[name] = value.initialize_from(child_seeds(seeds, i), dtype, None)
+        return made.replace(**changes) if changes else made
+
+    def initialize(self, rng: np.random.Generator, dtype: np.dtype, follows: Any) -> Any:
+        """A copy with this layer's own arrays drawn from `rng`; by default there are none."""
+        return self
+
+    @property
+    def initialized(self) -> bool:
+        """Whether every parameter has an array."""
+        return all(
+            value.initialized if isinstance(value, Module) else value is not None or name in self.optional()
+            for name, value in ((name, getattr(self, name)) for name in self.dynamic)
+        )
+
+    def optional(self) -> tuple[str, ...]:
+        """Dynamic attributes that may stay None."""
+        return ()
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers training changes."""
+        return sum(int(np.size(leaf)) for leaf in tree_leaves(self))
+
+    def config(self) -> dict[str, Any]:
+        """The architecture as JSON-able data: the type's name and its constructor's arguments."""
+        names = [n for n in inspect.signature(type(self).__init__).parameters if n != "self"]
+        return {"type": type(self).__name__, **{n: getattr(self, n) for n in names}}
+
+    def save(self, path: Any, **extra: Any) -> None:
+        """Write parameters and architecture to a safetensors file."""
+        from retrograde import save
+
+        save(path, self, **extra)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.config().items() if k != "type")
+        return f"{type(self).__name__}({shown})"
+
+
+def child_seeds(seeds: np.random.SeedSequence, i: int) -> np.random.SeedSequence:
+    """The seed sequence of child `i`: adding a child at the end leaves those before it as they were."""
+    return np.random.SeedSequence(entropy=seeds.entropy, spawn_key=(*seeds.spawn_key, i))
+
+
+def from_config(config: Any) -> Module:
+    """The (uninitialized) network of a `config()`; only known layer types, nothing is executed."""
+    if not isinstance(config, dict) or config.get("type") not in _KNOWN:
+        kind = config.get("type") if isinstance(config, dict) else config
+        raise ModelFileError(f"the model file names a layer {kind!r}, which retrograde does not have; it has {sorted(_KNOWN)}")
+    arguments = {k: v for k, v in config.items() if k != "type"}
+    cls = _KNOWN[config["type"]]
+    try:
+        if "layers" in arguments:
+            return cls(*[from_config(layer) for layer in arguments["layers"]])
+        return cls(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"the model file describes a {config['type']} that cannot be made: {error}") from None
+
+
+def require(array: Any, module: Module) -> Any:
+    """The array, or the error for a layer that has none yet."""
+    if array is None:
+        raise ModelError(
+            f"{module!r} has no parameters yet: a network is a description until `net = net.init(seed)` draws them (rg.fit does "
+            "it for you)"
+        )
+    return array

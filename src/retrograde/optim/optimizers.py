@@ -1,0 +1,205 @@
+"""The optimizers, with PyTorch's names, defaults and semantics.
+
+An optimizer of your own needs the same two methods, written in NumPy; it is compiled just the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import ModelError
+from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+
+State = dict[str, Any]
+
+
+class Optimizer:
+    """`init` makes the state, `update` takes one step; both are pure."""
+
+    def init(self, params: Any) -> State:
+        """The state before the first step: a pytree of arrays."""
+        raise NotImplementedError
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        """New parameters and state from gradients of the parameters' structure."""
+        raise NotImplementedError
+
+
+def _zeros(params: Any) -> Any:
+    return tree_map(np.zeros_like, params)
+
+
+def _check(**limits: tuple[float, float, float]) -> None:
+    for name, (value, low, high) in limits.items():
+        if not low <= value < high:
+            raise ModelError(f"{name} must be at least {low} and below {high}; it is {value!r}")
+
+
+def _each(count: int, f: Any, *trees: Any) -> tuple[Any, ...]:
+    """`f` leaf by leaf, its `count` results as that many trees."""
+    structure = tree_flatten(trees[0])[1]
+    rows = [f(*leaves) for leaves in zip(*map(tree_leaves, trees))]
+    return tuple(tree_unflatten(structure, [row[i] for row in rows]) for i in range(count))
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: p - lr g; with momentum v = momentum v + (1 - dampening) g, p - lr v (Nesterov: p - lr (g + momentum v)).
+
+    Which points the gradient is of is `fit`'s business: all (full batch), one (pure SGD), or a mini-batch. The first step
+    takes v = g, as PyTorch does.
+    """
+
+    lr: float = 1e-2
+    momentum: float = 0.0
+    dampening: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _check(lr=(self.lr, 0.0, np.inf), momentum=(self.momentum, 0.0, 1.0), weight_decay=(self.weight_decay, 0.0, np.inf))
+        if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
+            raise ModelError("SGD: nesterov needs momentum > 0 and dampening = 0")
+
+    def init(self, params: Any) -> State:
+        return {} if self.momentum == 0 else {"velocity": _zeros(params), "step": np.zeros((), np.int64)}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        if self.weight_decay:
+            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+        if self.momentum == 0:
+            return tree_map(lambda p, g: p - self.lr * g, params, grads), state
+        first = state["step"] == 0
+
+        def step(p: Any, g: Any, v: Any) -> tuple[Any, Any]:
+            v = np.where(first, g, self.momentum * v + (1.0 - self.dampening) * g)
+            return p - self.lr * (g + self.momentum * v if self.nesterov else v), v
+
+        params, velocity = _each(2, step, params, grads, state["velocity"])
+        return params, {"velocity": velocity, "step": state["step"] + 1}
+
+
+def GD(lr: float = 1e-2) -> SGD:
+    """Plain gradient descent."""
+    return SGD(lr)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(lr=(self.lr, 0.0, np.inf), beta1=(self.betas[0], 0.0, 1.0), beta2=(self.betas[1], 0.0, 1.0),
+               eps=(self.eps, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
+
+    def init(self, params: Any) -> State:
+        # the powers of beta are carried, in float64, rather than taken anew at each step
+        return {"m": _zeros(params), "v": _zeros(params), "power1": np.ones(()), "power2": np.ones(())}
+
+    def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
+        return (g + self.weight_decay * p if self.weight_decay else g), p
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+        power1, power2 = state["power1"] * beta1, state["power2"] * beta2
+        rate, spread = self.lr / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2)
+        cast = {np.dtype(d): (rate.astype(d), spread.astype(d)) for d in {leaf.dtype for leaf in tree_leaves(params)}}
+
+        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+            rate, spread = cast[p.dtype]
+            g, p = self._decayed(g, p)
+            m = beta1 * m + (1.0 - beta1) * g
+            v = beta2 * v + (1.0 - beta2) * (g * g)
+            return p - rate * m / (np.sqrt(v) * spread + self.eps), m, v
+
+        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
+        return params, {"m": m, "v": v, "power1": power1, "power2": power2}
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """I. Loshchilov and F. Hutter (2019): Adam whose weight decay acts on the parameters, not the gradient."""
+
+    weight_decay: float = 1e-2
+
+    def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
+        return g, p * (1.0 - self.lr * self.weight_decay)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """G. Hinton (2012), lecture 6e: the gradient over the root of its running mean square (plus eps, as in PyTorch)."""
+
+    lr: float = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(lr=(self.lr, 0.0, np.inf), alpha=(self.alpha, 0.0, 1.0), momentum=(self.momentum, 0.0, 1.0))
+
+    def init(self, params: Any) -> State:
+        return {"square": _zeros(params)} | ({"velocity": _zeros(params)} if self.momentum else {})
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        if self.weight_decay:
+            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+        square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * (g * g), state["square"], grads)
+        scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
+        if not self.momentum:
+            return tree_map(lambda p, d: p - self.lr * d, params, scaled), {"square": square}
+        velocity = tree_map(lambda v, d: self.momentum * v + d, state["velocity"], scaled)
+        return tree_map(lambda p, v: p - self.lr * v, params, velocity), {"square": square, "velocity": velocity}
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """J. Duchi, E. Hazan and Y. Singer (2011): the gradient over the root of the sum of its squares."""
+
+    lr: float = 1e-2
+    lr_decay: float = 0.0
+    weight_decay: float = 0.0
+    eps: float = 1e-10
+
+    def __post_init__(self) -> None:
+        _check(lr=(self.lr, 0.0, np.inf), lr_decay=(self.lr_decay, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))
+
+    def init(self, params: Any) -> State:
+        return {"sum": _zeros(params), "step": np.zeros(())}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        rate = self.lr / (1.0 + state["step"] * self.lr_decay)
+
+        def step(p: Any, g: Any, s: Any) -> tuple[Any, Any]:
+            g = g + self.weight_decay * p if self.weight_decay else g
+            s = s + g * g
+            return p - rate.astype(p.dtype) * g / (np.sqrt(s) + self.eps), s
+
+        params, total = _each(2, step, params, grads, state["sum"])
+        return params, {"sum": total, "step": state["step"] + 1.0}
+
+
+OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad}
+
+
+def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
+    """An optimizer by name (with a learning rate), or the object itself."""
+    if not isinstance(optimizer, str):
+        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+            raise ModelError(f"an optimizer has init(params) and update(grads, state, params); {optimizer!r} has not")
+        return optimizer
+    name = "sgd" if optimizer.lower() == "gd" else optimizer.lower()
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(name, OPTIMIZERS, 1)
+        raise ModelError(f"no optimizer is called {optimizer!r}{f'; did you mean {near[0]!r}?' if near else ''} There are {sorted(OPTIMIZERS)}")
+    return OPTIMIZERS[name]() if lr is None else OPTIMIZERS[name](lr=lr)

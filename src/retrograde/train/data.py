@@ -1,0 +1,82 @@
+"""What `fit` accepts, checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import DataError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training points, their weights if any, and validation points if any; X and float y in the network's dtype."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    Xv: np.ndarray | None
+    yv: np.ndarray | None
+
+    @property
+    def n(self) -> int:
+        """Number of training points."""
+        return len(self.X)
+
+
+def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, seed: int) -> Data:
+    """Check and convert `(X, y)`, and split off or take the validation points."""
+    X, y = _pair(data, "data", dtype)
+    weight = None
+    if sample_weight is not None:
+        weight = _array(sample_weight, "sample_weight", dtype)
+        if weight.shape != (len(X),) or (weight < 0).any() or weight.sum() <= 0:
+            raise DataError(f"sample_weight must be {len(X)} non-negative numbers, not all 0; its shape is {weight.shape}")
+    if validation is None:
+        return Data(X, y, weight, None, None)
+    if isinstance(validation, (int, float)) and not isinstance(validation, bool):
+        count = int(round(len(X) * validation))
+        if not 0 < validation < 1 or not 0 < count < len(X):
+            raise DataError(f"validation={validation!r} of {len(X)} points leaves none for training or none to validate on")
+        order = np.random.default_rng(seed).permutation(len(X))
+        held, kept = np.sort(order[:count]), np.sort(order[count:])
+        return Data(X[kept], y[kept], None if weight is None else weight[kept], X[held], y[held])
+    Xv, yv = _pair(validation, "validation", dtype)
+    if Xv.shape[1:] != X.shape[1:] or yv.shape[1:] != y.shape[1:] or yv.dtype != y.dtype:
+        raise DataError(f"validation points of shapes {Xv.shape}, {yv.shape} do not match training's {X.shape}, {y.shape}")
+    return Data(X, y, weight, Xv, yv)
+
+
+def _pair(data: Any, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    if not (isinstance(data, (tuple, list)) and len(data) == 2):
+        raise DataError(f"{name} must be a pair (X, y) of arrays; it is a {type(data).__name__}")
+    X, y = _array(data[0], f"{name}: X", dtype), _array(data[1], f"{name}: y", dtype)
+    if X.ndim == 0 or y.ndim == 0 or len(X) != len(y):
+        raise DataError(f"{name}: X and y must have one row a point; their shapes are {X.shape} and {y.shape}")
+    if len(X) == 0:
+        raise DataError(f"{name} has no points: X has shape {X.shape}")
+    return X, y
+
+
+def _array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name} cannot be made an array: {error}") from None
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{name} holds objects, not numbers; encode text and dates as numbers first") from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} has dtype {array.dtype}; numbers are wanted. Encode text as numbers first")
+    if array.dtype.kind == "f":
+        bad = ~np.isfinite(array)
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(f"{name} has {int(bad.sum())} NaN or infinite values, the first at {where}; fill or drop them first")
+    if name.endswith("y") and array.dtype.kind in "iu":
+        return np.ascontiguousarray(array, np.int64)
+    return np.ascontiguousarray(array, dtype)

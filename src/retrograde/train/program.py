@@ -1,0 +1,123 @@
+"""The training run as one traced program: epochs over batches over (gradient, optimizer).
+
+Everything here is NumPy on traced values, so the interpreter and the compiler run the very same graph. It leaves native
+code only at the end of `length` epochs, when the `limit` is reached, when early stopping says so, or on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde import numpy as rnp
+from retrograde import random, tree
+from retrograde.control import scan
+from retrograde.transforms import value_and_grad
+
+Carry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the program is specialized on."""
+
+    loss: Callable
+    optimizer: Any
+    batch: int
+    shuffle: bool
+    length: int
+    patience: int | None
+    accuracy: bool
+
+
+def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
+    """The carry before the first epoch."""
+    carry: Carry = {
+        "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
+        "stop": np.zeros((), bool),
+    }  # fmt: skip
+    if watching and settings.patience is not None:
+        carry |= {"best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
+                  "best_epoch": np.zeros((), np.int64)}  # fmt: skip
+    return carry
+
+
+def make_program(settings: Settings) -> Callable:
+    """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
+
+    def batch_loss(params: Any, x: Any, y: Any, weight: Any, key: Any) -> Any:
+        prediction = params(x, key=key)
+        return settings.loss(prediction, y) if weight is None else settings.loss(prediction, y, sample_weight=weight)
+
+    def update(inner: tuple, x: Any, y: Any, weight: Any, key: Any) -> tuple:
+        params, state, total, seen = inner
+        value, grads = value_and_grad(batch_loss)(params, x, y, weight, key)
+        params, state = settings.optimizer.update(grads, state, params)
+        return params, state, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
+
+    def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
+        n, batch = len(X), settings.batch
+        key = random.fold_in(carry["key"], carry["epoch"])
+        inner = (carry["params"], carry["state"], np.zeros(()), np.zeros(()))
+        whole, rest = divmod(n, batch)
+        order = random.permutation(random.fold_in(key, 0), n) if settings.shuffle and batch < n else None
+
+        def points(at: Any, a: int, b: int) -> tuple:
+            arrays = [v for v in (X, y, weight) if v is not None]
+            if at is not None:
+                found = [rnp.take(v, at, axis=0) for v in arrays]
+            else:
+                found = [v[a:b] for v in arrays]
+            return (*found, None) if weight is None else tuple(found)
+
+        steps = np.arange(whole)
+        if batch >= n:
+            inner = update(inner, X, y, weight, random.fold_in(key, 1))
+        elif order is not None:
+            rows = np.reshape(order[: whole * batch], (whole, batch))
+            inner, _ = scan(
+                lambda c, at: (update(c, *points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
+            )
+        else:
+            cut = [np.reshape(v[: whole * batch], (whole, batch, *v.shape[1:])) for v in (X, y, weight) if v is not None]
+            cut = cut if weight is not None else [*cut, None]
+            inner, _ = scan(
+                lambda c, at: (update(c, *at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
+            )
+        if rest and batch < n:
+            tail = order[whole * batch :] if order is not None else None
+            inner = update(inner, *points(tail, whole * batch, n), random.fold_in(key, whole + 1))
+        params, state, total, seen = inner
+        row = {"loss": total / seen, "seen": seen}
+        new = {**carry, "params": params, "state": state, "epoch": carry["epoch"] + 1}
+        new["stop"] = new["epoch"] >= limit
+        if Xv is not None:
+            row |= _validate(params, Xv, yv)
+            if settings.patience is not None:
+                _watch(new, row["val_loss"])
+        return new, row
+
+    def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
+        prediction = params(Xv)
+        row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
+        if settings.accuracy:
+            row["val_accuracy"] = np.mean(np.argmax(prediction, axis=-1) == yv)
+        return row
+
+    def _watch(new: Carry, loss: Any) -> None:
+        better = loss < new["lowest"]
+        new["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), new["params"], new["best"])
+        new["lowest"] = np.where(better, loss, new["lowest"])
+        new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
+        new["wait"] = np.where(better, 0, new["wait"] + 1)
+        new["stop"] = np.logical_or(new["stop"], new["wait"] >= settings.patience)
+
+    def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
+        return scan(
+            lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
+        )
+
+    return program
