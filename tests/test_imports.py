@@ -22,7 +22,8 @@ ALLOWED = {
     "transforms": BASE | {"ir", "tree", "trace", "autodiff"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "codegen", "runtime"},
 }  # fmt: skip
-API = {"", "numpy", "random", "tree", "transforms", "compile", *BASE}
+ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
+API = {"", "control", "numpy", "random", "tree", "transforms", "compile", *BASE}
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}

@@ -17,7 +17,7 @@ def __getattr__(name: str):
     """Networks, training and files are imported when first asked for."""
     import importlib
 
-    if name in ("nn", "optim", "numpy", "random", "train", "io"):
+    if name in ("nn", "optim", "numpy", "random", "train", "io", "tree"):
         return importlib.import_module(f"retrograde.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(f"retrograde.{_LAZY[name]}"), name)

@@ -31,7 +31,8 @@ def scan(
     x_leaves, x_tree = tree_flatten(xs)
     lengths = {x.shape[0] if x.shape else None for x in x_leaves} | ({length} if length is not None else set())
     if len(lengths) != 1 or None in lengths:
-        raise ShapeError(f"scan: all of xs must have one first length (and `length` agree); they have {sorted(map(str, lengths))}")
+        given = sorted(map(str, lengths))
+        raise ShapeError(f"scan: all of xs must have one first length (and `length` agree); they have {given}")
     (count,) = lengths
     builder = tracing(concrete=False)
     carry = [new_input(builder, _Slot(type_of(x))) for x in carry_leaves]

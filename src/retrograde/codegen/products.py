@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
-from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bytes
+from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes
 from retrograde.codegen.scalar import I32, PTR, constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation
@@ -26,8 +26,7 @@ def product_scratch(eq: Equation, vector_bytes: int) -> int:
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         return 0
     (m, k), n = x.shape[-2:], y.shape[-1]
-    layouts = [((k, 1), (n, 1)), ((1, m), (n, 1)), ((k, 1), (1, k)), ((1, m), (1, k))]
-    return max(matmul_scratch_bytes(m, n, k, x.dtype, a, b, (n, 1), vector_bytes=vector_bytes) for a, b in layouts)
+    return matmul_scratch_bound(m, n, k, x.dtype, vector_bytes=vector_bytes)
 
 
 def emit_product(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:

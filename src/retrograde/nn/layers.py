@@ -194,7 +194,8 @@ class Sequential(Module):
     def __init__(self, *layers: Module):
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise ModelError(f"Sequential: layer {i} is a {type(layer).__name__}, not a module; wrap functions in an nn.Module")
+                kind = type(layer).__name__
+                raise ModelError(f"Sequential: layer {i} is a {kind}, not a module; wrap functions in an nn.Module")
         self.layers = tuple(layers)
 
     @property

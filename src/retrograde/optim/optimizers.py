@@ -201,5 +201,6 @@ def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
     name = "sgd" if optimizer.lower() == "gd" else optimizer.lower()
     if name not in OPTIMIZERS:
         near = difflib.get_close_matches(name, OPTIMIZERS, 1)
-        raise ModelError(f"no optimizer is called {optimizer!r}{f'; did you mean {near[0]!r}?' if near else ''} There are {sorted(OPTIMIZERS)}")
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ModelError(f"no optimizer is called {optimizer!r}{hint} There are {sorted(OPTIMIZERS)}")
     return OPTIMIZERS[name]() if lr is None else OPTIMIZERS[name](lr=lr)

@@ -37,7 +37,7 @@ def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, see
     if validation is None:
         return Data(X, y, weight, None, None)
     if isinstance(validation, (int, float)) and not isinstance(validation, bool):
-        count = int(round(len(X) * validation))
+        count = round(len(X) * validation)
         if not 0 < validation < 1 or not 0 < count < len(X):
             raise DataError(f"validation={validation!r} of {len(X)} points leaves none for training or none to validate on")
         order = np.random.default_rng(seed).permutation(len(X))

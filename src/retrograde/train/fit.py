@@ -117,7 +117,7 @@ class _Driver:
         return self._result(carry, seconds, compile_seconds, plan)
 
     def _early(self, carry: dict, limit: int) -> bool:
-        return bool(carry["stop"]) and int(carry["epoch"]) < limit or self._out_of_patience(carry)
+        return (bool(carry["stop"]) and int(carry["epoch"]) < limit) or self._out_of_patience(carry)
 
     def _out_of_patience(self, carry: dict) -> bool:
         return self.settings.patience is not None and int(carry["wait"]) >= self.settings.patience

@@ -1,0 +1,124 @@
+"""Layers, losses and initializers against formulas written out."""
+
+import math
+
+import numpy as np
+import pytest
+
+import retrograde as rg
+from retrograde import nn
+from retrograde.errors import ModelError, ModelFileError
+from retrograde.nn import losses
+from retrograde.tree import tree_leaves, tree_map
+
+X = np.linspace(-3, 3, 13).reshape(1, 13)
+ACTIVATIONS = [
+    (nn.ReLU(), lambda x: np.where(x > 0, x, 0)),
+    (nn.LeakyReLU(0.2), lambda x: np.where(x > 0, x, 0.2 * x)),
+    (nn.ELU(1.5), lambda x: np.where(x > 0, x, 1.5 * (np.exp(x) - 1))),
+    (nn.GELU(), lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))),
+    (nn.SiLU(), lambda x: x / (1 + np.exp(-x))),
+    (nn.Tanh(), lambda x: np.sinh(x) / np.cosh(x)),
+    (nn.Sigmoid(), lambda x: 1 / (1 + np.exp(-x))),
+    (nn.Softplus(2.0), lambda x: np.log(1 + np.exp(2 * x)) / 2),
+    (nn.Softmax(), lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
+    (nn.Identity(), lambda x: x),
+    (nn.GELU("tanh"), lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+]
+
+
+@pytest.mark.parametrize("layer, formula", ACTIVATIONS, ids=lambda v: type(v).__name__)
+def test_activation_is_its_formula_and_differentiates(layer, formula):
+    np.testing.assert_allclose(layer(X), formula(X), rtol=1e-12, atol=1e-15)
+    g = rg.grad(lambda x: np.sum(layer(x) * np.cos(x)))(X + 0.01)
+    step = 1e-6
+    value = lambda x: layer(x) * np.cos(x)  # noqa: E731
+    if not isinstance(layer, nn.Softmax):
+        np.testing.assert_allclose(g, (value(X + 0.01 + step) - value(X + 0.01 - step)) / (2 * step), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(rg.jit(layer)(X), formula(X), rtol=1e-12, atol=1e-15)
+
+
+def test_linear_and_sequential():
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)).init(3, np.float64)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    by_hand = np.maximum(x @ net[0].weight.T + net[0].bias, 0) @ net[2].weight.T
+    np.testing.assert_allclose(net(x), by_hand)
+    assert net.num_parameters == 3 * 4 + 4 + 4 * 2
+    assert [leaf.dtype for leaf in tree_leaves(net)] == [np.float64] * 3
+    assert type(tree_map(lambda a: a * 2, net)) is nn.Sequential
+    assert len(net) == 3 and "Linear(in_features=3" in repr(net)
+
+
+def test_same_seed_same_bits_and_a_longer_net_begins_alike():
+    short, long = nn.Sequential(nn.Linear(3, 3)), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    assert np.array_equal(short.init(1)[0].weight, long.init(1)[0].weight)
+    assert not np.array_equal(long.init(1)[0].weight, long.init(1)[1].weight)
+    assert not np.array_equal(short.init(1)[0].weight, short.init(2)[0].weight)
+
+
+def test_initializer_suits_the_activation_that_follows():
+    net = nn.Sequential(nn.Linear(400, 300), nn.ReLU(), nn.Linear(300, 200), nn.Tanh(), nn.Linear(200, 100)).init(0)
+    assert np.std(net[0].weight) == pytest.approx(math.sqrt(2 / 400), rel=0.02)
+    assert np.std(net[2].weight) == pytest.approx(5 / 3 * math.sqrt(2 / 500), rel=0.02)
+    assert np.std(net[4].weight) == pytest.approx(math.sqrt(2 / 300), rel=0.02)
+    q = nn.Linear(6, 4, init="orthogonal").init(0, np.float64).weight
+    np.testing.assert_allclose(q @ q.T, np.eye(4), atol=1e-12)
+
+
+def test_dropout_only_in_training():
+    layer, x = nn.Dropout(0.25), np.ones((200, 200), np.float32)
+    assert np.array_equal(layer(x), x)
+    y = layer(x, key=rg.random.key(1))
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert np.mean(y == 0) == pytest.approx(0.25, abs=0.01)
+    assert np.array_equal(rg.jit(lambda x, key: layer(x, key=key))(x, rg.random.key(1)), y)
+
+
+def test_uninitialized_and_wrong_input_say_so():
+    with pytest.raises(ModelError, match=r"net\.init\(seed\)"):
+        nn.Linear(2, 2)(np.ones((1, 2)))
+    with pytest.raises(ModelError, match="last axis is 2"):
+        nn.Linear(2, 2).init(0)(np.ones((1, 3)))
+    for bad in (lambda: nn.Linear(0, 1), lambda: nn.Dropout(1.0), lambda: nn.Linear(1, 1, init="nope"), lambda: nn.Sequential(1)):
+        with pytest.raises(ModelError):
+            bad()
+
+
+def test_config_round_trip_and_unknown_layers():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, init="orthogonal"), nn.LeakyReLU(0.3), nn.Dropout(0.1), nn.GELU("tanh"))
+    again = nn.from_config(net.config())
+    assert repr(again) == repr(net)
+    for bad in ({"type": "System"}, {"type": "Linear", "in_features": -1, "out_features": 1}, {"type": "Linear"}, 3):
+        with pytest.raises(ModelFileError):
+            nn.from_config(bad)
+
+
+Z, T = np.array([[0.5, -1.0, 2.0], [1.0, 0.0, -3.0]]), np.array([2, 0])
+
+
+@pytest.mark.parametrize(
+    "loss, prediction, target, expected",
+    [
+        (losses.mse, Z, Z + 2, 4.0),
+        (losses.mae, Z, Z - 2, 2.0),
+        (losses.huber, np.array([0.5, 3.0]), np.zeros(2), (0.125 + 2.5) / 2),
+        (losses.binary_cross_entropy, np.array([800.0, -800.0, 0.0]), np.array([1.0, 0.0, 0.5]), math.log(2) / 3),
+        (losses.cross_entropy, Z, T, -np.mean([np.log(np.exp(z[t]) / np.exp(z).sum()) for z, t in zip(Z, T)])),
+        (losses.cross_entropy, Z, np.eye(3)[T], -np.mean([np.log(np.exp(z[t]) / np.exp(z).sum()) for z, t in zip(Z, T)])),
+        (losses.cross_entropy, Z * 1e4, T, (0.0 + 0.0) / 2),
+        (losses.hinge, np.array([0.5, -2.0]), np.array([1.0, -1.0]), 0.25),
+        (losses.poisson, np.array([0.0, 1.0]), np.array([1.0, 2.0]), (1 + math.e - 2) / 2),
+    ],
+)
+def test_loss_values(loss, prediction, target, expected):
+    assert loss(prediction, target) == pytest.approx(expected, abs=1e-12)
+    weighted = loss(prediction, target, sample_weight=np.full(len(prediction), 3.0))
+    assert weighted == pytest.approx(expected, abs=1e-12)
+    assert rg.jit(loss)(prediction, target) == pytest.approx(expected, abs=1e-12)
+
+
+def test_losses_never_broadcast_silently():
+    with pytest.raises(ModelError, match=r"\(4, 1\).*\(4,\)"):
+        losses.mse(np.ones((4, 1)), np.ones(4))
+    with pytest.raises(ModelError, match="did you mean 'cross_entropy'"):
+        losses.get_loss("crossentropy")

@@ -1,0 +1,148 @@
+"""`fit`: the compiled run against the interpreted one and against plain loops; settings; bad input; Ctrl-C."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import retrograde as rg
+from retrograde import nn, optim
+from retrograde.errors import DataError, ModelError
+from retrograde.tree import tree_leaves
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(53, 4))
+Y = np.stack([np.sin(X[:, 0]), X[:, 1] * X[:, 2]], 1)
+LABELS = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+NET = nn.Sequential(nn.Linear(4, 7), nn.Tanh(), nn.Linear(7, 2))
+CLASSIFIER = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+
+
+def bits(run):
+    return [leaf.tobytes() for leaf in tree_leaves(run.model)]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 8, 53, 1000])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_compiled_equals_interpreted(batch_size, shuffle):
+    settings = {"optimizer": optim.SGD(0.005, momentum=0.9), "batch_size": batch_size, "epochs": 3, "shuffle": shuffle,
+                "dtype": np.float64}  # fmt: skip
+    native, plain = (rg.fit(NET, (X, Y), compiled=c, **settings) for c in (True, False))
+    np.testing.assert_allclose(native.history["loss"], plain.history["loss"], rtol=1e-10)
+    for a, b in zip(tree_leaves(native.model), tree_leaves(plain.model)):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    assert native.updates == plain.updates == 3 * -(-53 // min(batch_size or 53, 53))
+
+
+def test_full_batch_descent_is_the_plain_loop():
+    net = NET.init(0, np.float64)
+    run = rg.fit(net, (X, Y), optimizer=optim.GD(0.1), batch_size=None, epochs=5)
+    params = net
+    for i in range(5):
+        value, g = rg.value_and_grad(lambda p: np.mean((p(X) - Y) ** 2))(params)
+        assert run.history["loss"][i] == pytest.approx(value, rel=1e-12)
+        params, _ = optim.GD(0.1).update(g, {}, params)
+    for a, b in zip(tree_leaves(run.model), tree_leaves(params)):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+
+
+def test_every_point_is_used_once_an_epoch():
+    """With a loss linear in the prediction the gradient of the bias counts the points, whatever their order."""
+    net = nn.Sequential(nn.Linear(1, 1)).init(0, np.float64)
+    x, y = np.zeros((53, 1)), np.arange(53.0)[:, None]
+    run = rg.fit(net, (x, y), loss=lambda f, t: np.mean(f * t) * len(t), optimizer=optim.GD(1.0), batch_size=8, epochs=1)
+    np.testing.assert_allclose(run.model[0].bias, -y.sum())
+
+
+def test_same_seed_same_bits_other_seed_others():
+    a, b, c = (rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", epochs=4, seed=s) for s in (1, 1, 2))
+    assert bits(a) == bits(b) != bits(c)
+
+
+def test_it_learns_and_early_stopping_keeps_the_best():
+    run = rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", optimizer=optim.Adam(0.03), epochs=400, validation=0.2, early_stopping=15)
+    assert run.history["loss"][-1] < 0.5 * run.history["loss"][0]
+    assert run.epochs < 400 and run.best_epoch == int(np.argmin(run.history["val_loss"])) + 1
+    assert run.epochs == run.best_epoch + 15
+    assert "val_accuracy" in run.history and "kept" in run.summary()
+
+
+def test_validation_pair_and_own_loss_and_weights():
+    run = rg.fit(
+        NET, (X, Y), loss=lambda f, t, sample_weight=None: np.sum(np.mean((f - t) ** 4, 1) * sample_weight) / np.sum(sample_weight)
+        if sample_weight is not None else np.mean((f - t) ** 4),
+        sample_weight=np.r_[np.ones(20), np.zeros(33)], batch_size=None, validation=(X[:5], Y[:5]), epochs=2,
+    )  # fmt: skip
+    assert run.history["val_loss"].shape == (2,)
+    alone = rg.fit(NET, (X[:20], Y[:20]), batch_size=None, epochs=2)
+    weighted = rg.fit(NET, (X, Y), sample_weight=np.r_[np.ones(20), np.zeros(33)], batch_size=None, epochs=2)
+    np.testing.assert_allclose(alone.history["loss"], weighted.history["loss"], rtol=1e-5)
+
+
+def test_going_on_from_parameters_and_their_dtype():
+    first = rg.fit(NET, (X, Y), epochs=2, dtype=np.float64)
+    again = rg.fit(first.model, (X, Y), epochs=2)
+    assert again.history["loss"][0] < first.history["loss"][0]
+    assert all(leaf.dtype == np.float64 for leaf in tree_leaves(again.model))
+
+
+def test_own_optimizer_is_compiled_just_the_same():
+    class SignDescent:
+        def init(self, params):
+            return ()
+
+        def update(self, grads, state, params):
+            return rg.tree.tree_map(lambda p, g: p - 0.01 * np.sign(g), params, grads), state
+
+    native, plain = (rg.fit(NET, (X, Y), optimizer=SignDescent(), epochs=3, compiled=c, dtype=np.float64) for c in (True, False))
+    np.testing.assert_allclose(native.history["loss"], plain.history["loss"], rtol=1e-12)
+
+
+def test_callbacks_see_each_epoch_and_may_stop():
+    seen = []
+    run = rg.fit(NET, (X, Y), epochs=10, callbacks=[lambda h: seen.append(len(h["loss"])) or len(h["loss"]) == 4])
+    assert seen == [1, 2, 3, 4] and run.epochs == 4
+
+
+def test_progress_bar_and_summary(capsys):
+    run = rg.fit(NET, (X, Y), epochs=3, progress=True)
+    assert "epoch" in capsys.readouterr().out
+    text = run.summary()
+    assert "7 an epoch" not in text and "2 an epoch, 3 epochs, 6 in all" in text and "bytes" in text
+    assert run.num_parameters if hasattr(run, "num_parameters") else run.model.num_parameters == 4 * 7 + 7 + 7 * 2 + 2
+
+
+def test_ctrl_c_returns_the_run_so_far():
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    run = rg.fit(NET, (X, Y), epochs=100_000_000, batch_size=1)
+    assert run.interrupted and run.epochs > 0 and np.isfinite(run.history["loss"]).all()
+    assert all(np.isfinite(leaf).all() for leaf in tree_leaves(run.model))
+
+
+@pytest.mark.parametrize(
+    "change, error, says",
+    [
+        ({"data": (X, Y[:5])}, DataError, "one row a point"),
+        ({"data": (np.where(X > 2, np.nan, X), Y)}, DataError, "NaN"),
+        ({"data": (X[:0], Y[:0])}, DataError, "no points"),
+        ({"data": X}, DataError, "pair"),
+        ({"data": ([["a"]], [1])}, DataError, "numbers"),
+        ({"data": (X[:, :3], Y)}, ModelError, "last axis is 4"),
+        ({"data": (X, Y[:, :1])}, ModelError, "shape"),
+        ({"data": (X, LABELS), "loss": "cross_entropy"}, DataError, "2 outputs"),
+        ({"loss": "nope"}, ModelError, "no loss"),
+        ({"loss": lambda f, t: f - t}, ModelError, "one number"),
+        ({"batch_size": 0}, ModelError, "batch_size"),
+        ({"epochs": 0}, ModelError, "epochs"),
+        ({"early_stopping": 3}, ModelError, "validation"),
+        ({"validation": 1.5}, DataError, "validation"),
+        ({"optimizer": 3}, ModelError, "init"),
+        ({"sample_weight": -np.ones(53)}, DataError, "non-negative"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(change, error, says):
+    arguments = {"data": (X, Y), **change}
+    with pytest.raises(error, match=says):
+        rg.fit(NET, arguments.pop("data"), **arguments)
