@@ -123,7 +123,8 @@ class _Driver:
         return self.settings.patience is not None and int(carry["wait"]) >= self.settings.patience
 
     def _called_back(self) -> bool:
-        return any([callback(self._history()) is True for callback in self.callbacks])
+        answers = [callback(self._history()) for callback in self.callbacks]  # each is asked, whatever the others say
+        return any(answer is True for answer in answers)
 
     def _gather(self, rows: dict, finished: int) -> None:
         for name, values in rows.items():

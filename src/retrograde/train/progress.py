@@ -15,7 +15,8 @@ def progress_bar(wanted: bool, epochs: int) -> Iterator[Callable[[int, dict[str,
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    figures = TextColumn("{task.fields[figures]}")
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), figures, TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("epochs", total=epochs, figures="")
 

@@ -50,7 +50,8 @@ class Run:
             ("passes", f"{self.updates:,} forward and {self.updates:,} backward, of {self.batch_size:,} points each"),
             ("work", f"{self.flops_per_update:,.0f} floating-point operations an update"),
             ("held for the backward pass", f"{self.held_bytes:,} bytes, from the forward pass to their last use"),
-            ("speed", f"{self.updates_per_second:,.0f} updates/s in {self.seconds:.3f} s, after {self.compile_seconds:.3f} s of compiling"),
+            ("speed", f"{self.updates_per_second:,.0f} updates/s"),
+            ("time", f"{self.seconds:.3f} s of training, after {self.compile_seconds:.3f} s of compiling"),
             ("loss", f"{self.history['loss'][0]:.6g} in the first epoch, {self.history['loss'][-1]:.6g} in the last"),
         ]
         if self.best_epoch is not None:
