@@ -1,0 +1,71 @@
+"""Options of the command line as networks and optimizers."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+from retrograde import nn, optim
+from retrograde.errors import ModelError
+
+ACTIVATIONS = {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU, "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid, "softplus": nn.Softplus,
+}  # fmt: skip
+OPTIMIZERS = {
+    "adam": (optim.Adam, 1e-3), "adamw": (optim.AdamW, 1e-3), "sgd": (optim.SGD, 1e-2), "rmsprop": (optim.RMSprop, 1e-3),
+    "adagrad": (optim.Adagrad, 1e-2),
+}  # fmt: skip
+WIDEST = 1_000_000
+
+
+def parse_hidden(text: str) -> list[int]:
+    """Widths of hidden layers from "64,32"; "none" or "" is no hidden layer."""
+    if text.strip().lower() in ("", "none", "0"):
+        return []
+    widths = []
+    for word in text.split(","):
+        if not word.strip().isdecimal() or not 0 < int(word) <= WIDEST:
+            wanted = f"whole numbers from 1 to {WIDEST:,} like 64,32, or none"
+            raise ModelError(f"--hidden takes {wanted}; {text!r} has {word.strip()!r}")
+        widths.append(int(word))
+    return widths
+
+
+def build(inputs: int, hidden: list[int], outputs: int, activation: str, dropout: float) -> nn.Sequential:
+    """Linear layers with activations (and dropout) between them."""
+    if not 0 <= dropout < 1:
+        raise ModelError(f"--dropout must be at least 0 and below 1; it is {dropout:g}")
+    make = choose("--activation", activation, ACTIVATIONS)
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(inputs, width), make()] + ([nn.Dropout(dropout)] if dropout else [])
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+
+def make_optimizer(name: str, lr: float | None) -> Any:
+    """An optimizer by its name, at its usual learning rate if none is given."""
+    make, usual = choose("--optimizer", name, OPTIMIZERS)
+    if lr is not None and not (math.isfinite(lr) and lr > 0):
+        raise ModelError(f"--lr must be a positive number; it is {lr:g}")
+    return make(lr=usual if lr is None else lr)
+
+
+def choose(option: str, name: str, known: dict[str, Any]) -> Any:
+    """`known[name]`, or an error that lists the names."""
+    key = name.strip().lower().replace("-", "_")
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(key, known, n=1)
+    raise ModelError(f"{option} {name!r} is unknown{f'; did you mean {near[0]}?' if near else ''}; there are {', '.join(known)}")
+
+
+def softmax(logits: Any) -> Any:
+    """Probabilities of shape (rows, classes), in float64 so that they add up."""
+    import numpy as np
+
+    z = np.asarray(logits, np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)

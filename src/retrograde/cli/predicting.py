@@ -1,0 +1,98 @@
+"""`retrograde predict`: from a model file and a table to predictions."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pyarrow as pa
+
+from retrograde.cli.network import softmax
+from retrograde.cli.preprocess import MISSING, Preprocessor
+from retrograde.cli.scores import outputs, score
+from retrograde.cli.tables import Table, is_parquet, read_table
+from retrograde.cli.target import Target
+from retrograde.cli.training import KIND
+from retrograde.errors import DataError, ModelFileError
+
+
+def predict_table(model: str, path: str, out: str | None) -> None:
+    """Write predictions for the rows of the table at `path`; see the command's help for the columns."""
+    net, target, preprocessor = load_table_model(model)
+    if out is not None and not Path(out).parent.is_dir():
+        raise DataError(f"--out {out}: there is no folder {Path(out).parent}")
+    known = preprocessor.categories | ({target.name: target.classes} if target.classes else {})
+    words = [n for n, c in known.items() if isinstance(c[0], str) and not set(c) <= {"true", "false", MISSING}]
+    table = read_table(path, text=words)
+    x = preprocessor.transform(preprocessor.read(table))
+    output = outputs(net, x)
+    _write(_as_columns(target, output), out)
+    _tell_score(table, target, output)
+    if out is not None:
+        print(f"{table.rows:,} predictions saved to {out}", file=sys.stderr)
+
+
+def load_table_model(path: str) -> tuple[Any, Target, Preprocessor]:
+    """The network of a model file, what it predicts, and how it reads a table.
+
+    Raises `ModelFileError` for a file that is missing, cut short, not a model, or whose parts do not belong together.
+    """
+    from retrograde.io.model_file import load
+
+    net, extra = load(path)
+    if not isinstance(extra, dict) or extra.get("kind") != KIND:
+        raise ModelFileError(f"{path} holds a network but not how to read a table; only `retrograde train` writes that")
+    target, preprocessor = Target.from_json(extra.get("target")), Preprocessor.from_json(extra.get("preprocessor"))
+    try:
+        shape = np.shape(net(np.zeros((1, preprocessor.width), np.float32)))
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{path}: the network does not take its table's {preprocessor.width} features: {error}") from None
+    if shape != (1, target.outputs):
+        raise ModelFileError(f"{path}: the network gives {shape[-1]} outputs, its target needs {target.outputs}")
+    return net, target, preprocessor
+
+
+def _as_columns(target: Target, output: np.ndarray) -> pa.Table:
+    if target.task == "regression":
+        return pa.table({"prediction": output[:, 0].astype(np.float64) * target.scale + target.mean})
+    p = softmax(output)
+    names = ["prediction", *(f"p_{c}" for c in target.classes)]
+    return pa.table([pa.array([target.classes[i] for i in p.argmax(1)]), *(pa.array(column) for column in p.T)], names=names)
+
+
+def _write(found: pa.Table, out: str | None) -> None:
+    if out is None:
+        _write_csv(found, sys.stdout)
+    elif is_parquet(out):
+        from pyarrow import parquet
+
+        parquet.write_table(found, out)
+    else:
+        with open(out, "w", newline="", encoding="utf-8") as stream:
+            _write_csv(found, stream)
+
+
+def _write_csv(found: pa.Table, stream: TextIO) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(found.column_names)
+    writer.writerows(zip(*(column.to_pylist() for column in found.columns)))
+    stream.flush()  # so that a reader who has left a pipe is noticed here
+
+
+def _tell_score(table: Table, target: Target, output: np.ndarray) -> None:
+    """Where the table knows the answers, say how good the predictions are; a target that cannot be read is no obstacle."""
+    if target.name not in table.columns:
+        return
+    column = table.columns[target.name]
+    known = ~column.missing()
+    if not known.any():
+        return
+    try:
+        line, _ = score(target, output[known], target.values(column.take(np.flatnonzero(known))), np.zeros(0))
+    except DataError as error:
+        print(f"no score: {error}", file=sys.stderr)
+    else:
+        print(f"on {int(known.sum()):,} rows with a known {target.name}: {line}", file=sys.stderr)
