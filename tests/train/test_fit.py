@@ -117,9 +117,19 @@ def test_progress_bar_and_summary(capsys):
     assert run.model.num_parameters == 4 * 7 + 7 + 7 * 2 + 2
 
 
-def test_ctrl_c_returns_the_run_so_far():
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    run = rg.fit(NET, (X, Y), epochs=100_000_000, batch_size=1)
+def interrupt_at_third(history):
+    if len(history["loss"]) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.0])
+def test_ctrl_c_returns_the_run_so_far(delay):
+    """The signal is sent when the run is under way: in the middle of a stretch, and between two."""
+    def soon(history):
+        if len(history["loss"]) == 3:
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    run = rg.fit(NET, (X, Y), epochs=100_000_000, batch_size=1, callbacks=[soon] if delay else [interrupt_at_third])
     assert run.interrupted and run.epochs > 0 and np.isfinite(run.history["loss"]).all()
     assert all(np.isfinite(leaf).all() for leaf in tree_leaves(run.model))
 

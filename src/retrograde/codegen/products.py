@@ -5,19 +5,17 @@ from __future__ import annotations
 from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
-from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes
+from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes, prefer_blas
 from retrograde.codegen.scalar import I32, PTR, constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation
 from retrograde.ir.layout import Layout
 
-BLAS_FLOPS = 4e6  # products larger than this go to BLAS, whose threads pay from about here on
-
 
 def uses_blas(m: int, n: int, k: int, dtype, *strides: tuple[int, int]) -> bool:
-    """Whether a product goes to BLAS: large, float32 or float64, and rows or columns contiguous."""
-    plain = all(1 in pair for pair in strides)
-    return dtype.kind == "f" and dtype.itemsize in (4, 8) and plain and 2.0 * m * n * k > BLAS_FLOPS and min(m, n, k) > 1
+    """Whether a product goes to BLAS: rows or columns contiguous, and so large that BLAS was measured faster."""
+    plain = dtype.kind == "f" and dtype.itemsize in (4, 8) and all(1 in pair for pair in strides)
+    return plain and prefer_blas(m, n, k, dtype, "")
 
 
 def product_scratch(eq: Equation, vector_bytes: int) -> int:

@@ -10,6 +10,7 @@ from retrograde.ir import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.graph import eliminate_dead
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
+from retrograde.ops.matmul import matmul
 
 
 def simplify(graph: Graph) -> Graph:
@@ -22,7 +23,7 @@ def simplify(graph: Graph) -> Graph:
     def now(atom: Atom) -> Atom:
         return known.get(atom, atom) if isinstance(atom, Var) else atom
 
-    for eq in graph.equations:
+    for eq in _transposed_products(graph):
         eq = eq.replace(_unbroadcast(eq, tuple(now(atom) for atom in eq.inputs), producers))
         if (simpler := _simpler(eq, producers)) is not None:
             known[eq.outputs[0]] = simpler
@@ -37,6 +38,30 @@ def simplify(graph: Graph) -> Graph:
         kept.append(eq)
     outputs = tuple(now(atom) for atom in graph.outputs)
     return eliminate_dead(Graph(graph.inputs, kept, outputs, graph.constants))
+
+
+def _transposed_products(graph: Graph) -> list[Equation]:
+    """(A B)' as B' A', where nothing else reads A B: a product comes out in the layout that its reader wants."""
+    consumers, producers, outputs = graph.consumers(), graph.producers(), set(graph.outputs)
+    result: list[Equation] = []
+    for eq in graph.equations:
+        source = producers.get(eq.inputs[0]) if eq.primitive is sh.transpose else None
+        rank = len(eq.outputs[0].type.shape)
+        swaps = eq.params.get("axes") == (*range(rank - 2), rank - 1, rank - 2)
+        if source is None or source.primitive is not matmul or not swaps:
+            result.append(eq)
+            continue
+        product = source.outputs[0]
+        if len(consumers[product]) > 1 or product in outputs:
+            result.append(eq)
+            continue
+        turned = []
+        for atom in reversed(source.inputs):
+            shape = (*atom.type.shape[:-2], atom.type.shape[-1], atom.type.shape[-2])
+            turned.append(Var(atom.type.with_shape(shape)))
+            result.append(Equation(sh.transpose, (atom,), {"axes": eq.params["axes"]}, (turned[-1],), eq.source))
+        result.append(Equation(matmul, tuple(turned), {}, eq.outputs, source.source))
+    return result
 
 
 def _key(eq: Equation) -> Any:
@@ -80,6 +105,10 @@ def _simpler(eq: Equation, producers: dict) -> Atom | None:
         return inputs[0]
     if primitive is ew.multiply and _is(inputs[0], 1) and inputs[1].type == out:
         return inputs[1]
+    if primitive is sh.transpose and (before := producers.get(inputs[0])) and before.primitive is sh.transpose:
+        first, second = before.params["axes"], eq.params["axes"]
+        if tuple(first[a] for a in second) == tuple(range(len(first))):
+            return before.inputs[0]
     if primitive is ew.negative and (before := producers.get(inputs[0])) and before.primitive is ew.negative:
         return before.inputs[0]
     return None

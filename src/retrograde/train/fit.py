@@ -83,6 +83,7 @@ class _Driver:
         self.callbacks, self.progress, self.compiled = callbacks, progress, compiled
         self.rows: dict[str, list[np.ndarray]] = {}
         self.done = 0
+        self.seconds = 0.0
         self.interrupted = False
 
     def run(self) -> Run:
@@ -96,25 +97,28 @@ class _Driver:
         native = jit(program) if self.compiled else None
         plan = native.lower(carry, *arrays, np.int64(0)) if native is not None else None
         compile_seconds = time.perf_counter() - began
-        seconds, stretch = 0.0, 1 if self.progress or self.callbacks else self.epochs
+        stretch = 1 if self.progress or self.callbacks else self.epochs
         with progress_bar(self.progress, self.epochs) as show:
-            while self.done < self.epochs and not self.interrupted:
-                limit = np.int64(min(self.done + min(stretch, settings.length), self.epochs))
-                began = time.perf_counter()
-                if native is None:
-                    carry, rows = program(carry, *arrays, limit)
-                else:
-                    (carry, rows), self.interrupted = native.run_interruptible(carry, *arrays, limit)
-                took = time.perf_counter() - began
-                seconds += took
-                finished = int(carry["epoch"]) - self.done
-                self._gather(rows, finished)
-                show(self.done, self._history(), self._updates() / seconds)
-                if self._early(carry, limit) or self._called_back():
-                    break
-                if self.progress and not self.callbacks:  # come back about ten times a second
-                    stretch = max(1, int(finished * 0.1 / max(took, 1e-6)))
-        return self._result(carry, seconds, compile_seconds, plan)
+            try:
+                while self.done < self.epochs and not self.interrupted:
+                    limit = np.int64(min(self.done + min(stretch, settings.length), self.epochs))
+                    began = time.perf_counter()
+                    if native is None:
+                        found, stopped = program(carry, *arrays, limit), False
+                    else:
+                        found, stopped = native.run_interruptible(carry, *arrays, limit)
+                    took = time.perf_counter() - began
+                    carry, finished = self._gather(*found, stopped, took)
+                    show(self.done, self._history(), self._updates() / self.seconds)
+                    if self._early(carry, limit) or self._called_back():
+                        break
+                    if self.progress and not self.callbacks:  # come back about ten times a second
+                        stretch = max(1, int(finished * 0.1 / max(took, 1e-6)))
+            except KeyboardInterrupt:  # between two stretches: what is finished is whole
+                if not self.rows:
+                    raise
+                self.interrupted = True
+        return self._result(carry, compile_seconds, plan)
 
     def _early(self, carry: dict, limit: int) -> bool:
         return (bool(carry["stop"]) and int(carry["epoch"]) < limit) or self._out_of_patience(carry)
@@ -126,10 +130,15 @@ class _Driver:
         answers = [callback(self._history()) for callback in self.callbacks]  # each is asked, whatever the others say
         return any(answer is True for answer in answers)
 
-    def _gather(self, rows: dict, finished: int) -> None:
+    def _gather(self, carry: dict, rows: dict, stopped: bool, took: float) -> tuple[dict, int]:
+        """Take in what a stretch of epochs gave; returns its carry and how many epochs it was."""
+        finished = int(carry["epoch"]) - self.done
+        self.seconds += took
+        self.interrupted = stopped
         for name, values in rows.items():
             self.rows.setdefault(name, []).append(np.asarray(values[:finished], np.float64))
         self.done += finished
+        return carry, finished
 
     def _history(self) -> dict[str, np.ndarray]:
         return {name: np.concatenate(parts) for name, parts in self.rows.items() if name != "seen"}
@@ -137,7 +146,7 @@ class _Driver:
     def _updates(self) -> int:
         return int(sum(np.ceil(part / self.settings.batch).sum() for part in self.rows["seen"]))
 
-    def _result(self, carry: dict, seconds: float, compile_seconds: float, plan: Any) -> Run:
+    def _result(self, carry: dict, compile_seconds: float, plan: Any) -> Run:
         settings, best = self.settings, None
         model = carry["params"]
         if "best" in carry and int(carry["best_epoch"]) > 0:
@@ -145,7 +154,7 @@ class _Driver:
         flops, held = _price(self.net, self.points, settings)
         return Run(
             model=model, history=self._history(), seed=self.seed, points=self.points.n, batch_size=settings.batch,
-            updates=self._updates(), seconds=seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
+            updates=self._updates(), seconds=self.seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
             optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best, flops_per_update=flops,
             held_bytes=held, program=plan,
         )  # fmt: skip
