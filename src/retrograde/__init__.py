@@ -13,7 +13,7 @@ __all__ = [
 _LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Networks, training and files are imported when first asked for."""
     import importlib
 
