@@ -148,6 +148,8 @@ class _Module:
             self.module, ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1)), f"{eq.primitive.name}_{self.counter}"
         )
         function.linkage = "internal"
+        if eq.primitive is not straight:  # inlining loop nests into `main` would only make LLVM slow
+            function.attributes.add("noinline")
         for arg in function.args[:-1]:
             arg.add_attribute("noalias")
         here = dict(zip(taken, function.args))

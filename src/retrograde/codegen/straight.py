@@ -56,6 +56,10 @@ class _Straight:
             return self._matmul(eq)
         if primitive.lowering == "view":
             return np.asarray(primitive.reference(self.array(eq.inputs[0]), **eq.params))
+        if primitive.moves:
+            moved = np.asarray(primitive.reference(*map(self.array, eq.inputs), **eq.params))
+            nothing = scalar.const(0)
+            return np.vectorize(lambda v: nothing if isinstance(v, int) else v, otypes=[object])(moved) if moved.size else moved
         found = np.empty(shape, object)
         if primitive.lowering == "elementwise":
             arrays = [np.broadcast_to(self.array(a), shape) for a in eq.inputs]

@@ -25,7 +25,8 @@ def save(path: Any, net: Any, *, extra: dict[str, Any] | None = None) -> None:
         raise ModelError("the network has no parameters to save yet; init or train it first")
     names = [".".join(map(str, p)) for p in tree_paths(net)]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in zip(names, tree_flatten(net)[0])}
-    header = {"format": FORMAT, "architecture": json.dumps(net.config()), "extra": json.dumps(extra or {})}
+    # one key, for the file format leaves the order of several open: the same model gives the same bytes
+    header = {FORMAT: json.dumps({"architecture": net.config(), "extra": extra or {}})}
     content = to_bytes(tensors, metadata=header)
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
@@ -53,11 +54,12 @@ def load(path: Any) -> tuple[Any, dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from None
-    if header.get("format") != FORMAT:
-        raise ModelFileError(f"{path} was not written by retrograde: its format is {header.get('format')!r}, not {FORMAT!r}")
+    if FORMAT not in header:
+        raise ModelFileError(f"{path} was not written by retrograde: it has no description {FORMAT!r} of a network")
     try:
-        net, extra = from_config(json.loads(header["architecture"])), json.loads(header["extra"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
+        described = json.loads(header[FORMAT])
+        net, extra = from_config(described["architecture"]), described["extra"]
+    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
         raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
     return _filled(path, net, tensors), extra
 

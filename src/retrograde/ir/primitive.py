@@ -38,6 +38,7 @@ class Primitive:
         self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
         self.samples: Callable[[], list] | None = None
+        self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
         self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
         REGISTRY[name] = self

@@ -143,6 +143,7 @@ def _embed_lower(k, outputs, inputs, *, shape, start, limit, step) -> None:
     k.copy(out.with_layout(out.layout.slice(start, limit, step)), inputs[0])
 
 
+embed.moves = True
 embed.def_pullback(lambda ct, z, x, *, shape, start, limit, step: (slice_(ct, start=start, limit=limit, step=step),))
 
 
@@ -185,6 +186,9 @@ def _pieces(xs: Any, axis: int) -> list[tuple[tuple, tuple, tuple]]:
 def _concatenate_lower(k, outputs, inputs, *, axis: int) -> None:
     for x, (start, limit, step) in zip(inputs, _pieces(inputs, axis)):
         k.copy(outputs[0].with_layout(outputs[0].layout.slice(start, limit, step)), x)
+
+
+concatenate.moves = True
 
 
 @concatenate.def_pullback

@@ -20,14 +20,14 @@ def work(eq: Equation) -> float:
         return eq.outputs[0].type.size
     if kind == "reduction":
         return eq.inputs[0].type.size
-    return 0 if kind == "view" else math.inf
+    return 0 if kind == "view" or eq.primitive.moves else math.inf
 
 
 def straighten(graph: Graph) -> Graph:
     """The graph as one `straight` equation if it is small, else as it is."""
     if not graph.equations or sum(work(eq) for eq in graph.equations) > LIMIT:
         return graph
-    if any(eq.primitive.lowering == "view" and eq.outputs[0].type.size > LIMIT for eq in graph.equations):
+    if any(work(eq) == 0 and eq.outputs[0].type.size > LIMIT for eq in graph.equations):
         return graph
     operands = tuple({a: None for eq in graph.equations for a in eq.inputs if isinstance(a, Var)})
     inside = {out for eq in graph.equations for out in eq.outputs}

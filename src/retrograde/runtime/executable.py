@@ -68,12 +68,14 @@ class Executable:
     def _input(self, i: int, x: Any, want: ArrayType) -> np.ndarray:
         if not isinstance(x, np.ndarray):
             x = np.asarray(x, want.dtype)
+        if not x.dtype.isnative:
+            x = x.astype(x.dtype.newbyteorder("="))
         if x.shape != want.shape or x.dtype != want.dtype:
             raise GraphTypeError(
                 f"input {i} of compiled code is {x.dtype}{list(x.shape)}; it was compiled for {want}. Compile again for it"
             )
         flags = x.flags
-        if not (flags.c_contiguous and flags.aligned and x.dtype.isnative):
+        if not (flags.c_contiguous and flags.aligned):
             x = np.array(x, want.dtype, order="C", copy=True)
         return x
 

@@ -51,6 +51,8 @@ def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
         value = array[()]
     elif value.dtype.kind not in "fiubc":
         raise UnsupportedError(f"an array of dtype {value.dtype} cannot be traced; convert it with x.astype(float)")
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
     tracer = builder.input(type_of(value), name, value)
     tracer.weak = weak
     return tracer
