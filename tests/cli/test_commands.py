@@ -285,7 +285,7 @@ def test_the_model_file_holds_plain_json(trained):
     folder, _ = trained
     content = (folder / "buys.safetensors").read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    extra = json.loads(header["__metadata__"]["extra"])
+    extra = json.loads(header["__metadata__"]["retrograde-1"])["extra"]
     assert extra["target"]["classes"] == ["no", "yes"]
     assert extra["preprocessor"]["numbers"] == ["age"]
 
