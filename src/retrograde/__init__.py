@@ -1,13 +1,20 @@
 """Backpropagation for the NumPy you already write: traced, differentiated, compiled to native code, and open to look into."""
 
+from typing import TYPE_CHECKING
+
 from retrograde.compile import jit
 from retrograde.control import scan
 from retrograde.transforms import grad, held_for_backward, jacobian, trace, value_and_grad, vjp
 
+if TYPE_CHECKING:
+    from retrograde import io, nn, numpy, optim, random, train, tree
+    from retrograde.io.model_file import load, save
+    from retrograde.train.fit import fit
+
 __version__ = "0.1.0"
 __all__ = [
-    "fit", "grad", "held_for_backward", "jacobian", "jit", "load", "nn", "numpy", "optim", "random", "save", "scan", "trace",
-    "value_and_grad", "vjp",
+    "fit", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim", "random", "save", "scan",
+    "trace", "train", "tree", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 _LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}

@@ -109,6 +109,40 @@ def test_callbacks_see_each_epoch_and_may_stop():
     assert seen == [1, 2, 3, 4] and run.epochs == 4
 
 
+def test_a_validation_split_gives_each_class_its_share():
+    from retrograde.train.data import prepare
+
+    labels = np.repeat([0, 1, 2], [10, 40, 50])
+    points = prepare((np.arange(100.0)[:, None], labels), None, 0.2, np.dtype(np.float64), seed=5)
+    assert np.bincount(points.yv).tolist() == [2, 8, 10]
+    assert sorted(np.concatenate([points.X, points.Xv])[:, 0]) == list(range(100))
+
+
+class Gated(nn.Module):
+    """A user's layer: two inner modules, an array of its own, and an integer that training leaves alone."""
+
+    dynamic = ("left", "right", "gain")
+
+    def __init__(self, features):
+        self.features, self.gain = features, None
+        self.left, self.right = nn.Linear(4, features), nn.Linear(4, features)
+
+    def initialize(self, rng, dtype, follows):
+        return self.replace(gain=np.ones(self.features, dtype))
+
+    def __call__(self, x, key=None):
+        return np.tanh(self.left(x)) * self.right(x) * self.gain
+
+
+def test_a_layer_of_the_users_own_trains_compiled_as_interpreted():
+    net = nn.Sequential(Gated(5), nn.Linear(5, 2)).init(3, np.float64)
+    assert net.num_parameters == 2 * (4 * 5 + 5) + 5 + 5 * 2 + 2
+    fast, slow = (rg.fit(net, (X, Y), epochs=30, batch_size=8, compiled=c) for c in (True, False))
+    for a, b in zip(tree_leaves(fast.model), tree_leaves(slow.model), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    assert fast.history["loss"][-1] < 0.5 * fast.history["loss"][0]
+
+
 def test_progress_bar_and_summary(capsys):
     run = rg.fit(NET, (X, Y), epochs=3, progress=True)
     assert "epoch" in capsys.readouterr().out

@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+_USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +137,7 @@ def train(
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Same seed, same table: same model, bit for bit.", rich_help_panel="Training")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the test result and the model's path only.")] = False,
-) -> int | None:
+) -> None:
     """Train a network to predict one column of a table from the others.
 
     Numbers are standardized and text and true/false columns one-hot encoded;
@@ -155,7 +155,7 @@ def train(
     """
     from retrograde.cli.training import train_table
 
-    return train_table(
+    train_table(
         table, target, out=out, task=task, categorical=categorical, drop=drop, hidden=hidden, activation=activation,
         dropout=dropout, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, validation=validation,
         early_stopping=early_stopping, test=test, seed=seed, quiet=quiet,
@@ -170,7 +170,7 @@ def predict(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Where the predictions go (.csv or .parquet); by default to stdout as CSV.")
     ] = None,
-) -> int | None:
+) -> None:
     """Predict the target for each row of a table, in the order of its rows.
 
     A classification gives the column [cyan]prediction[/] and one probability a
@@ -185,7 +185,7 @@ def predict(
     """
     from retrograde.cli.predicting import predict_table
 
-    return predict_table(model, table, out)
+    predict_table(model, table, out)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,14 +76,17 @@ def backward_chain(omega: Sequence[np.ndarray], beta: Sequence[np.ndarray], x: n
     return links
 
 
-def chain_table(links: Sequence[Link], title: str):
+def chain_table(links: Sequence[Link], title: str) -> Any:
     """The links as a rich table: name, formula, shape, norm."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading, justify in (("name", "left"), ("formula", "left"), ("shape", "right"), ("norm", "right")):
+    columns: tuple[tuple[str, Literal["left", "right"]], ...] = (
+        ("name", "left"), ("formula", "left"), ("shape", "right"), ("norm", "right"),
+    )  # fmt: skip
+    for heading, justify in columns:
         table.add_column(heading, justify=justify, no_wrap=True)
     before = False
     for link in links:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from retrograde import fit, nn, optim
@@ -54,7 +56,7 @@ def run_demo(*, epochs: int, seed: int, image: int, out: str | None, quiet: bool
     return 0
 
 
-def _show_chain(console, model: nn.Sequential, pixels: np.ndarray, label: int, number: int) -> None:
+def _show_chain(console: Any, model: nn.Sequential, pixels: np.ndarray, label: int, number: int) -> None:
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     links = backward_chain([layer.weight for layer in layers], [layer.bias for layer in layers], pixels, label)
     guess = int(np.argmax(model(pixels[None])[0]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from retrograde.cli.network import softmax
 from retrograde.cli.target import Target
 
 
-def outputs(net, x: np.ndarray, rows: int = 4096) -> np.ndarray:
+def outputs(net: Any, x: np.ndarray, rows: int = 4096) -> np.ndarray:
     """The network's output for all rows of `x`, some at a time so that memory stays small."""
     return np.concatenate([np.asarray(net(x[i : i + rows])) for i in range(0, len(x), rows)])
 

@@ -1,5 +1,7 @@
 """NumPy's functions for plain and traced arrays, composed of primitives; derivatives live in `ops` alone."""
 
+from typing import Any
+
 from retrograde.numpy import table
 from retrograde.numpy.elementwise import *  # noqa: F403
 from retrograde.numpy.indexing import getitem, take, take_along_axis
@@ -52,7 +54,7 @@ from retrograde.numpy.shaping import (
 )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """NumPy's ufuncs under their own names, by the table."""
     import numpy
 

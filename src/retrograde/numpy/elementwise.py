@@ -110,8 +110,8 @@ def _truth(x: Any) -> Any:
     return x if x.dtype == bool else apply(ew.not_equal, x, 0)
 
 
-def _logical(primitive):
-    def call(*args):
+def _logical(primitive: Any) -> Any:
+    def call(*args: Any) -> Any:
         return primitive(*[_truth(x) for x in args])
 
     FUNCTIONS[primitive.ufunc] = call
@@ -122,10 +122,10 @@ logical_and, logical_or = _logical(ew.logical_and), _logical(ew.logical_or)
 logical_xor, logical_not = _logical(ew.logical_xor), _logical(ew.logical_not)
 
 
-def _of_integers(primitive, value: bool):
+def _of_integers(primitive: Any, value: bool) -> Any:
     """isnan and kin: of integers, a constant."""
 
-    def call(x):
+    def call(x: Any) -> Any:
         x = as_operand(x)
         if getattr(x, "dtype", np.dtype(float)).kind != "f":
             return np.full(np.shape(x), value)[()]

@@ -39,7 +39,9 @@ def getitem(x: Any, key: Any) -> Any:
             if not -n <= i < n:
                 raise IndexError(f"index {i} is out of bounds for axis {axis} with size {n}")
             a, z, s = i % n, i % n + 1, 1
-        start.append(a), limit.append(z), step.append(s)
+        start.append(a)
+        limit.append(z)
+        step.append(s)
         axis += 1
     if any(len(range(a, z, s)) != n or s != 1 for a, z, s, n in zip(start, limit, step, x.shape)):
         x = sh.slice_(x, start=tuple(start), limit=tuple(limit), step=tuple(step))

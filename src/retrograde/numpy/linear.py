@@ -113,10 +113,10 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
     refuse("einsum", out=out, **{k: v for k, v in kwargs.items() if k not in ("order", "casting")})
     if not isinstance(subscripts, str):
         raise ShapeError("einsum: give the subscripts as a string, such as 'ij,jk->ik'")
-    operands = [array(x) for x in operands]
-    terms, result = _parse(subscripts, operands)
-    work = [_self_sum(x, t, set("".join(terms[:i] + terms[i + 1 :]) + result)) for i, (x, t) in enumerate(zip(operands, terms))]
-    for pair in _path(terms, result, operands):
+    arrays = [array(x) for x in operands]
+    terms, result = _parse(subscripts, arrays)
+    work = [_self_sum(x, t, set("".join(terms[:i] + terms[i + 1 :]) + result)) for i, (x, t) in enumerate(zip(arrays, terms))]
+    for pair in _path(terms, result, arrays):
         taken = [work[i] for i in pair]
         work = [w for i, w in enumerate(work) if i not in pair]
         while len(taken) > 1:

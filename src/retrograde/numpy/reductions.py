@@ -40,8 +40,11 @@ def _plain(value: Any, default: Any = None) -> Any:
     return default if value is _NONE else value
 
 
-def _total(primitive: Any, name: str):
-    def call(a, axis=None, dtype=None, out=None, keepdims=False, initial=_NONE, where=_NONE):
+def _total(primitive: Any, name: str) -> Any:
+    def call(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = _NONE,
+        where: Any = _NONE,
+    ) -> Any:  # fmt: skip
         refuse(name, out=out, initial=_plain(initial), where=None if _plain(where, True) is True else where)
         a = array(a)
         if dtype is not None:
@@ -60,8 +63,11 @@ sum = implements(np.sum)(_total(rd.sum_, "sum"))
 prod = implements(np.prod)(_total(rd.prod, "prod"))
 
 
-def _extreme(primitive: Any, name: str):
-    def call(a, axis=None, out=None, keepdims=False, initial=_NONE, where=_NONE):
+def _extreme(primitive: Any, name: str) -> Any:
+    def call(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = _NONE,
+        where: Any = _NONE,
+    ) -> Any:  # fmt: skip
         refuse(name, out=out, initial=_plain(initial), where=None if _plain(where, True) is True else where)
         return _reduce(primitive, array(a), axis, _plain(keepdims, False))
 
@@ -73,8 +79,8 @@ max = amax = FUNCTIONS[np.amax] = implements(np.max)(_extreme(rd.max_, "max"))
 min = amin = FUNCTIONS[np.amin] = implements(np.min)(_extreme(rd.min_, "min"))
 
 
-def _truth(primitive: Any, name: str):
-    def call(a, axis=None, out=None, keepdims=False, *, where=_NONE):
+def _truth(primitive: Any, name: str) -> Any:
+    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = _NONE) -> Any:
         refuse(name, out=out, where=None if _plain(where, True) is True else where)
         a = array(a)
         a = a if a.dtype == bool else apply(ew.not_equal, a, 0)
@@ -142,8 +148,8 @@ def std(
     return apply(ew.sqrt, var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
-def _arg(primitive: Any, name: str):
-    def call(a, axis=None, out=None, *, keepdims=False):
+def _arg(primitive: Any, name: str) -> Any:
+    def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
         refuse(name, out=out)
         a = array(a)
         flat = ravel(a) if axis is None else a

@@ -40,13 +40,24 @@ def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, see
         count = round(len(X) * validation)
         if not 0 < validation < 1 or not 0 < count < len(X):
             raise DataError(f"validation={validation!r} of {len(X)} points leaves none for training or none to validate on")
-        order = np.random.default_rng(seed).permutation(len(X))
-        held, kept = np.sort(order[:count]), np.sort(order[count:])
+        held = _spread(y, count, seed)
+        kept = np.setdiff1d(np.arange(len(X)), held)
         return Data(X[kept], y[kept], None if weight is None else weight[kept], X[held], y[held])
     Xv, yv = _pair(validation, "validation", dtype)
     if Xv.shape[1:] != X.shape[1:] or yv.shape[1:] != y.shape[1:] or yv.dtype != y.dtype:
         raise DataError(f"validation points of shapes {Xv.shape}, {yv.shape} do not match training's {X.shape}, {y.shape}")
     return Data(X, y, weight, Xv, yv)
+
+
+def _spread(y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` points at random; of integer labels, each class gives its share (systematic sampling of the sorted labels)."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(y))
+    if y.ndim == 1 and y.dtype.kind in "iu":
+        order = order[np.argsort(y[order], kind="stable")]
+        places = ((np.arange(count) + rng.random()) * len(y) / count).astype(int)
+        return np.sort(order[places])
+    return np.sort(order[:count])
 
 
 def _pair(data: Any, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

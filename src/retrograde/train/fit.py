@@ -44,7 +44,8 @@ def fit(
     loss: a name ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy", "hinge", "poisson") or any
     f(prediction, target) in NumPy that returns a 0-d array. optimizer: an object of `retrograde.optim` (or of your own) or
     a name; by default Adam(1e-3). batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
-    last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data, or (X, y).
+    last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
+    class gives its share), or (X, y).
     early_stopping: epochs to wait for a better validation loss; the best parameters are kept. callbacks: functions of the
     history so far (a dict of arrays), called after each epoch; True ends the run. A network without parameters is
     initialized from `seed`; one with parameters goes on from them, in their dtype. The same seed gives the same bits.
@@ -101,14 +102,15 @@ class _Driver:
         with progress_bar(self.progress, self.epochs) as show:
             try:
                 while self.done < self.epochs and not self.interrupted:
-                    limit = np.int64(min(self.done + min(stretch, settings.length), self.epochs))
+                    limit = int(min(self.done + min(stretch, settings.length), self.epochs))
                     began = time.perf_counter()
                     if native is None:
-                        found, stopped = program(carry, *arrays, limit), False
+                        found, stopped = program(carry, *arrays, np.int64(limit)), False
                     else:
-                        found, stopped = native.run_interruptible(carry, *arrays, limit)
+                        found, stopped = native.run_interruptible(carry, *arrays, np.int64(limit))
                     took = time.perf_counter() - began
-                    carry, finished = self._gather(*found, stopped, took)
+                    carry, rows = found
+                    finished = self._gather(carry, rows, stopped, took)
                     show(self.done, self._history(), self._updates() / self.seconds)
                     if self._early(carry, limit) or self._called_back():
                         break
@@ -130,15 +132,15 @@ class _Driver:
         answers = [callback(self._history()) for callback in self.callbacks]  # each is asked, whatever the others say
         return any(answer is True for answer in answers)
 
-    def _gather(self, carry: dict, rows: dict, stopped: bool, took: float) -> tuple[dict, int]:
-        """Take in what a stretch of epochs gave; returns its carry and how many epochs it was."""
+    def _gather(self, carry: dict, rows: dict, stopped: bool, took: float) -> int:
+        """Take in what a stretch of epochs gave; returns how many epochs it was."""
         finished = int(carry["epoch"]) - self.done
         self.seconds += took
         self.interrupted = stopped
         for name, values in rows.items():
             self.rows.setdefault(name, []).append(np.asarray(values[:finished], np.float64))
         self.done += finished
-        return carry, finished
+        return finished
 
     def _history(self) -> dict[str, np.ndarray]:
         return {name: np.concatenate(parts) for name, parts in self.rows.items() if name != "seen"}

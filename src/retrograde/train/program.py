@@ -6,7 +6,7 @@ code only at the end of `length` epochs, when the `limit` is reached, when early
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,8 @@ def make_program(settings: Settings) -> Callable:
         prediction = params(x, key=key)
         return settings.loss(prediction, y) if weight is None else settings.loss(prediction, y, sample_weight=weight)
 
-    def update(inner: tuple, x: Any, y: Any, weight: Any, key: Any) -> tuple:
+    def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
+        x, y, weight = points
         params, state, total, seen = inner
         value, grads = value_and_grad(batch_loss)(params, x, y, weight, key)
         params, state = settings.optimizer.update(grads, state, params)
@@ -65,31 +66,32 @@ def make_program(settings: Settings) -> Callable:
         whole, rest = divmod(n, batch)
         order = random.permutation(random.fold_in(key, 0), n) if settings.shuffle and batch < n else None
 
-        def points(at: Any, a: int, b: int) -> tuple:
+        def points(at: Any, a: int, b: int) -> list[Any]:
             arrays = [v for v in (X, y, weight) if v is not None]
             if at is not None:
                 found = [rnp.take(v, at, axis=0) for v in arrays]
             else:
                 found = [v[a:b] for v in arrays]
-            return (*found, None) if weight is None else tuple(found)
+            return found if weight is not None else [*found, None]
 
         steps = np.arange(whole)
         if batch >= n:
-            inner = update(inner, X, y, weight, random.fold_in(key, 1))
+            inner = update(inner, (X, y, weight), random.fold_in(key, 1))
         elif order is not None:
             rows = np.reshape(order[: whole * batch], (whole, batch))
             inner, _ = scan(
-                lambda c, at: (update(c, *points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
+                lambda c, at: (update(c, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
             )
         else:
-            cut = [np.reshape(v[: whole * batch], (whole, batch, *v.shape[1:])) for v in (X, y, weight) if v is not None]
+            given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
+            cut: list[Any] = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
             cut = cut if weight is not None else [*cut, None]
             inner, _ = scan(
-                lambda c, at: (update(c, *at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
+                lambda c, at: (update(c, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
             )
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
-            inner = update(inner, *points(tail, whole * batch, n), random.fold_in(key, whole + 1))
+            inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
         params, state, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "epoch": carry["epoch"] + 1}
