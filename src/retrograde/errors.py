@@ -39,6 +39,10 @@ class UnsupportedError(RetrogradeError, NotImplementedError, TypeError):
     """A NumPy function, argument or dtype that has no rule here; never answered with a wrong number."""
 
 
+class UnsupportedAttributeError(UnsupportedError, AttributeError):
+    """A method or attribute of ndarray that has no rule here."""
+
+
 class DifferentiationError(RetrogradeError, TypeError):
     """A gradient was asked for that is not defined: integer input, non-scalar loss, no pullback."""
 

@@ -44,6 +44,11 @@ def constant(value, dtype: np.dtype) -> ir.Constant:
     return ir.Constant(register_type(dtype), float(value))
 
 
+def _is_number(value: ir.Value) -> bool:
+    """Whether it is a constant other than NaN."""
+    return isinstance(value, ir.Constant) and value.constant == value.constant
+
+
 class ScalarEmitter:
     """Emits NumPy's scalar operations on values of `dtype` at the builder's position."""
 
@@ -106,7 +111,7 @@ class ScalarEmitter:
         if self.is_float:
             return self.math("power", x, y)
         result, base = self.const(1), x
-        for bit in range(6):  # by squaring; larger exponents overflow any base but -1, 0, 1
+        for bit in range(8 * self.dtype.itemsize):  # by squaring; overflow wraps, as NumPy's does
             chosen = self.b.icmp_signed("!=", self.b.and_(y, self.const(1 << bit)), self.const(0))
             result = self.b.select(chosen, self.b.mul(result, base), result)
             base = self.b.mul(base, base)
@@ -114,8 +119,12 @@ class ScalarEmitter:
 
     def floor_div(self, x, y):
         if self.is_float:
-            quotient = self.div(self.sub(x, self.remainder(x, y)), y)
-            return self.select(self.compare("==", y, self.const(0)), self.div(x, y), self.round_to("rint", quotient))
+            # as NumPy's npy_divmod: from the truncated remainder, one less where the signs of remainder and divisor differ
+            rest, zero, one = self.b.frem(x, y), self.const(0), self.const(1)
+            quotient = self.round_to("rint", self.b.fdiv(self.b.fsub(x, rest), y))
+            quotient = self.select(self._signs_differ(rest, y), self.b.fsub(quotient, one), quotient)
+            exact = self.select(self.compare("==", quotient, zero), self.copysign(zero, self.b.fdiv(x, y)), quotient)
+            return self.select(self.compare("==", y, zero), self.div(x, y), exact)
         zero, one = self.const(0), self.const(1)
         by_zero = self.b.icmp_signed("==", y, zero)
         if not self.signed:
@@ -136,12 +145,15 @@ class ScalarEmitter:
             )
         rest = self.b.frem(x, y)
         zero = self.const(0)
-        wrong = self.b.and_(
-            self.compare("!=", rest, zero),
-            self.b.xor(self.compare("<", rest, zero), self.compare("<", y, zero)),
-        )
         exact = self.compare("==", rest, zero)
-        return self.select(exact, self.copysign(zero, y), self.select(wrong, self.b.fadd(rest, y), rest))
+        shifted = self.select(self._signs_differ(rest, y), self.b.fadd(rest, y), rest)
+        return self.select(exact, self.copysign(zero, y), shifted)
+
+    def _signs_differ(self, rest, y):
+        zero = self.const(0)
+        return self.b.and_(
+            self.compare("!=", rest, zero), self.b.xor(self.compare("<", rest, zero), self.compare("<", y, zero))
+        )
 
     def fma(self, x, y, z):
         return self._intrinsic("fma", x, y, z)
@@ -157,9 +169,9 @@ class ScalarEmitter:
     def _pick(self, intrinsic: str, worse: str, x, y):
         if not self.is_float:
             return self.b.select(self.compare(worse, x, y), y, x)
-        if isinstance(y, ir.Constant):  # not NaN: one compare and one select, NaN in x passes through
+        if _is_number(y):  # one compare and one select, NaN in x passes through
             return self.select(self.compare(worse, x, y), y, x)
-        if isinstance(x, ir.Constant):
+        if _is_number(x):
             return self.select(self.compare(worse, y, x), x, y)
         picked = self.select(self.compare(worse, x, y), y, x)  # a NaN x stays
         return self.select(self.compare("!=", y, y), y, picked)

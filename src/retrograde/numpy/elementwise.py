@@ -11,7 +11,7 @@ from retrograde.errors import UnsupportedError
 from retrograde.ir.primitive import REGISTRY
 from retrograde.numpy.table import FUNCTIONS, implements
 from retrograde.ops import elementwise as ew
-from retrograde.ops.promote import apply, as_operand, promote
+from retrograde.ops.promote import apply, as_operand, is_traced, promote
 from retrograde.ops.promote import astype as cast
 from retrograde.ops.symbol import power as _power
 
@@ -60,7 +60,7 @@ def float_power(x: Any, y: Any) -> Any:
 @implements(np.positive)
 def positive(x: Any) -> Any:
     """x itself."""
-    return as_operand(x)
+    return promote(np.positive, x)[0] if is_traced(x) and not x.weak else as_operand(x)
 
 
 @implements(np.fabs)
@@ -73,19 +73,20 @@ def fabs(x: Any) -> Any:
 @implements(np.radians)
 def deg2rad(x: Any) -> Any:
     """Degrees to radians."""
-    return apply(ew.multiply, x, np.pi / 180.0)
+    return apply(ew.multiply, *promote(np.deg2rad, x), np.pi / 180.0)
 
 
 @implements(np.rad2deg)
 @implements(np.degrees)
 def rad2deg(x: Any) -> Any:
     """Radians to degrees."""
-    return apply(ew.multiply, x, 180.0 / np.pi)
+    return apply(ew.multiply, *promote(np.rad2deg, x), 180.0 / np.pi)
 
 
 @implements(np.logaddexp2)
 def logaddexp2(x: Any, y: Any) -> Any:
     """log2(2**x + 2**y)."""
+    x, y = promote(np.logaddexp2, x, y)
     ln2 = float(np.log(2.0))
     return apply(ew.divide, apply(ew.logaddexp, apply(ew.multiply, x, ln2), apply(ew.multiply, y, ln2)), ln2)
 
@@ -98,9 +99,10 @@ def divmod_(x: Any, y: Any) -> tuple:
 
 @implements(np.heaviside)
 def heaviside(x: Any, at_zero: Any) -> Any:
-    """0 below zero, 1 above, `at_zero` at it; no derivative in x."""
+    """0 below zero, 1 above, `at_zero` at it, NaN at NaN; no derivative in x."""
     x, at_zero = promote(np.heaviside, x, at_zero)
-    return where(apply(ew.equal, x, 0), at_zero, cast(apply(ew.greater, x, 0), x.dtype))
+    step = where(apply(ew.isnan, x), x.dtype.type(np.nan), cast(apply(ew.greater, x, 0), x.dtype))
+    return where(apply(ew.equal, x, 0), at_zero, step)
 
 
 def _truth(x: Any) -> Any:
@@ -170,10 +172,16 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
         raise UnsupportedError("np.round(out=...) is not supported on traced arrays; use the returned array")
     a = as_operand(a)
     if getattr(a, "dtype", np.dtype(float)).kind in "iub":
+        if decimals < 0:
+            raise UnsupportedError(
+                f"np.round(decimals={decimals}) of integers is not supported on traced arrays; round x.astype(float) instead"
+            )
         return a
     if decimals == 0:
         return apply(ew.rint, a)
-    return apply(ew.divide, apply(ew.rint, apply(ew.multiply, a, 10.0**decimals)), 10.0**decimals)
+    before, after = (ew.multiply, ew.divide) if decimals > 0 else (ew.divide, ew.multiply)
+    scale = 10.0 ** np.abs(decimals)
+    return apply(after, apply(ew.rint, apply(before, a, float(scale))), float(scale))
 
 
 @implements(np.nan_to_num)
@@ -207,5 +215,32 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
 if hasattr(np, "astype"):
     FUNCTIONS[np.astype] = astype
 
-fix = implements(np.fix)(lambda x: apply(ew.trunc, x)) if hasattr(np, "fix") else None
-conjugate = implements(np.conjugate)(lambda x: as_operand(x))
+
+
+def _exact(primitive):
+    """A function that leaves integers and bools as they are."""
+
+    def call(x):
+        x = as_operand(x)
+        whole = promote(primitive.ufunc, x)[0]
+        return whole if getattr(whole, "dtype", np.dtype(float)).kind in "iub" else apply(primitive, x)
+
+    FUNCTIONS[primitive.ufunc] = call
+    return call
+
+
+floor, ceil, trunc = _exact(ew.floor), _exact(ew.ceil), _exact(ew.trunc)
+fix = implements(np.fix)(trunc) if hasattr(np, "fix") else None
+
+
+@implements(np.absolute)
+def absolute(x: Any) -> Any:
+    """|x|; of bools, itself."""
+    x = as_operand(x)
+    return x if getattr(x, "dtype", np.dtype(float)).kind == "b" else apply(ew.absolute, x)
+
+
+@implements(np.conjugate)
+def conjugate(x: Any) -> Any:
+    """The complex conjugate; of a real array, itself."""
+    return promote(np.conjugate, x)[0]

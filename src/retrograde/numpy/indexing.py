@@ -12,7 +12,7 @@ from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops import shape as sh
-from retrograde.ops.promote import apply, is_traced
+from retrograde.ops.promote import apply, astype, is_traced
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -50,31 +50,55 @@ def getitem(x: Any, key: Any) -> Any:
 
 
 def _is_array(k: Any) -> bool:
-    return is_traced(k) or (isinstance(k, np.ndarray) and k.ndim > 0) or isinstance(k, list)
+    return is_traced(k) or (isinstance(k, np.ndarray) and k.ndim > 0)
 
 
 def _expanded(keys: tuple, x: Any) -> list:
     """Masks as the integer arrays of their true places, Ellipsis and missing axes as full slices."""
-    found: list[Any] = []
-    for k in keys:
-        k = np.asarray(k) if isinstance(k, list) else k
-        if isinstance(k, (bool, np.bool_)) or getattr(k, "dtype", np.dtype(int)).kind == "b":
-            if is_traced(k):
-                raise UnsupportedError(
-                    "x[mask] with a traced mask has a result whose shape depends on values. Write np.where(mask, x, 0), or "
-                    "pass the mask as a plain array"
-                )
-            found.extend(np.nonzero(np.asarray(k)))
-        else:
-            if _is_array(k) and k.dtype.kind not in "iu":
-                raise IndexError(f"arrays used as indices must be of integer (or boolean) type, not {k.dtype}")
-            found.append(k)
-    used = sum(k is not None and k is not Ellipsis for k in found)
+    plain = [_as_key(k) for k in keys]
+    used = sum(map(_consumed, plain))
     if used > len(x.shape):
         raise IndexError(f"too many indices for array: array is {len(x.shape)}-dimensional, but {used} were indexed")
-    fill = [slice(None)] * (len(x.shape) - used)
-    at = next((i for i, k in enumerate(found) if k is Ellipsis), None)
-    return [*found, *fill] if at is None else [*found[:at], *fill, *(k for k in found[at + 1 :] if k is not Ellipsis)]
+    dots = [i for i, k in enumerate(plain) if k is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    at = dots[0] if dots else len(plain)
+    found: list[Any] = []
+    axis = 0
+    for k in [*plain[:at], *[slice(None)] * (len(x.shape) - used), *plain[at + 1 :]]:
+        if _is_mask(k):
+            if k.shape != x.shape[axis : axis + k.ndim]:
+                raise IndexError(f"boolean index did not match the array: a mask of shape {k.shape} at axis {axis} of {x.shape}")
+            found.extend(np.nonzero(k))
+        else:
+            found.append(k)
+        axis += _consumed(k)
+    return found
+
+
+def _as_key(k: Any) -> Any:
+    """One part of an index as an int, a slice, None, Ellipsis, or an array of integers or bools."""
+    if isinstance(k, (list, tuple)):
+        k = np.asarray(k) if len(k) else np.zeros(0, np.int64)
+    if isinstance(k, (bool, np.bool_)) or (_is_mask(k) and is_traced(k)) or (_is_mask(k) and k.ndim == 0):
+        raise UnsupportedError(
+            "x[mask] with a traced or a 0-d mask has a result whose shape depends on values. Write np.where(mask, x, 0), or "
+            "pass the mask as a plain array"
+        )
+    if _is_array(k) and k.dtype.kind not in "iub":
+        raise IndexError(f"arrays used as indices must be of integer (or boolean) type, not {k.dtype}")
+    if not (k is None or k is Ellipsis or isinstance(k, slice) or hasattr(k, "__index__")):
+        raise IndexError(f"only integers, slices, ..., None and integer or boolean arrays are valid indices, not {k!r}")
+    return k
+
+
+def _is_mask(k: Any) -> bool:
+    return (isinstance(k, np.ndarray) or is_traced(k)) and k.dtype.kind == "b"
+
+
+def _consumed(k: Any) -> int:
+    """How many axes a part of an index takes up."""
+    return 0 if k is None or k is Ellipsis else k.ndim if _is_mask(k) else 1
 
 
 def _split_up(keys: list) -> bool:
@@ -97,7 +121,7 @@ def _gather(x: Any, arrays: dict[int, Any], apart: bool) -> Any:
         return ix.gather(moved, _in_range(arrays[axes[0]], sizes[0]), axis=lead)
     flat: Any = 0
     for a, n in zip(axes, sizes):
-        k = _in_range(arrays[a], n)
+        k = astype(_in_range(arrays[a], n), np.int64)  # a flat place may not fit a narrow dtype
         k = ew.select(apply(ew.less, k, 0), apply(ew.add, k, n), k) if is_traced(k) else np.where(k < 0, k + n, k)
         flat = apply(ew.add, apply(ew.multiply, flat, n), k)
     return ix.gather(moved, broadcast_to(flat, shape), axis=lead)

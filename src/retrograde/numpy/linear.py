@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
+from retrograde.numpy.elementwise import where
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import array, broadcast_to, expand_dims, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import implements, refuse
@@ -102,15 +103,15 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
     refuse("trace", dtype=dtype, out=out)
     a = array(a)
     i, j = normalize_axis(axis1, len(a.shape)), normalize_axis(axis2, len(a.shape))
-    mask = np.eye(a.shape[i], a.shape[j], offset, dtype=a.dtype)
+    mask = np.eye(a.shape[i], a.shape[j], offset, dtype=bool)
     order = [x for x in range(len(a.shape)) if x not in (i, j)] + [i, j]
-    return _sum(apply(ew.multiply, transpose(a, order), mask), (-2, -1))
+    return _sum(where(mask, transpose(a, order), a.dtype.type(0)), (-2, -1))
 
 
 @implements(np.einsum)
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True, **kwargs: Any) -> Any:
     """Einstein's summation, pair by pair in NumPy's own contraction order; each pair is one batched product."""
-    refuse("einsum", out=out, **{k: v for k, v in kwargs.items() if k not in ("order", "casting")})
+    refuse("einsum", out=out, **{k: v for k, v in kwargs.items() if k != "order"})
     if not isinstance(subscripts, str):
         raise ShapeError("einsum: give the subscripts as a string, such as 'ij,jk->ik'")
     arrays = [array(x) for x in operands]
@@ -172,8 +173,7 @@ def _self_sum(x: Any, term: str, keep: set) -> tuple[Any, str]:
         while term.count(c) > 1:
             i, j = term.index(c), term.rindex(c)
             order = [k for k in range(len(term)) if k not in (i, j)] + [i, j]
-            eye = np.eye(x.shape[i], dtype=x.dtype)
-            x = _sum(apply(ew.multiply, transpose(x, order), eye), -1)
+            x = _sum(where(np.eye(x.shape[i], dtype=bool), transpose(x, order), x.dtype.type(0)), -1, dtype=x.dtype)
             term = "".join(term[k] for k in order[:-1])
     gone = tuple(i for i, c in enumerate(term) if c not in keep)
     return (_sum(x, gone, dtype=x.dtype) if gone else x), "".join(c for c in term if c in keep)

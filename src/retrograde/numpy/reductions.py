@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograde.errors import UnsupportedError
 from retrograde.numpy.elementwise import where
 from retrograde.numpy.shaping import array, expand_dims, normalize_axis, ravel, reshape
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
@@ -28,7 +29,7 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
 def _reduce(primitive: Any, x: Any, axis: Any, keepdims: Any) -> Any:
     axes = _axes(axis, len(x.shape))
     out = primitive(x, axes=axes) if axes else x
-    if keepdims is True:
+    if keepdims:
         out = reshape(out, tuple(1 if a in axes else n for a, n in enumerate(x.shape)))
     return out
 
@@ -92,16 +93,39 @@ def _truth(primitive: Any, name: str) -> Any:
 
 any = implements(np.any)(_truth(rd.any_, "any"))
 all = implements(np.all)(_truth(rd.all_, "all"))
-FUNCTIONS[(np.add, "reduce")] = lambda a, axis=0, **kw: sum(a, axis, **kw)
-FUNCTIONS[(np.multiply, "reduce")] = lambda a, axis=0, **kw: prod(a, axis, **kw)
-FUNCTIONS[(np.maximum, "reduce")] = lambda a, axis=0, **kw: max(a, axis, **kw)
-FUNCTIONS[(np.minimum, "reduce")] = lambda a, axis=0, **kw: min(a, axis, **kw)
+
+
+@implements((np.add, "reduce"))
+def add_reduce(a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
+    """A sum, over the first axis unless told otherwise."""
+    return sum(a, axis, dtype, keepdims=keepdims)
+
+
+@implements((np.multiply, "reduce"))
+def multiply_reduce(a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
+    """A product, over the first axis unless told otherwise."""
+    return prod(a, axis, dtype, keepdims=keepdims)
+
+
+@implements((np.maximum, "reduce"))
+def maximum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+    """The largest, over the first axis unless told otherwise."""
+    return max(a, axis, keepdims=keepdims)
+
+
+@implements((np.minimum, "reduce"))
+def minimum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+    """The smallest, over the first axis unless told otherwise."""
+    return min(a, axis, keepdims=keepdims)
+
 
 
 @implements(np.mean)
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = _NONE) -> Any:
     """The arithmetic mean; of integers and bools in float64."""
     refuse("mean", out=out, where=None if _plain(where, True) is True else where)
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise UnsupportedError(f"np.mean(dtype={dtype}) is not supported on traced arrays; take the mean, then .astype({dtype})")
     a = array(a)
     a = astype(a, dtype) if dtype is not None else a if a.dtype.kind in "fc" else astype(a, np.float64)
     count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import ShapeError, UnsupportedError
+from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import shape as sh
 from retrograde.ops.promote import as_operand, astype
@@ -139,6 +139,9 @@ def concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, 
     refuse("concatenate", out=out)
     parts = _joined(arrays)
     if dtype is not None:
+        if not np.can_cast(parts[0].dtype, dtype, casting):
+            given, wanted = parts[0].dtype, np.dtype(dtype)
+            raise GraphTypeError(f"cannot join arrays of {given} into {wanted} by the rule {casting!r}; cast them first")
         parts = [astype(x, dtype) for x in parts]
     if axis is None:
         parts, axis = [ravel(x) for x in parts], 0
@@ -158,7 +161,7 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, cas
     if any(x.shape != parts[0].shape for x in parts):
         raise ShapeError(f"stack: all shapes must be equal; they are {[tuple(x.shape) for x in parts]}")
     axis = normalize_axis(axis, len(parts[0].shape) + 1)
-    return concatenate([expand_dims(x, axis) for x in parts], axis, dtype=dtype)
+    return concatenate([expand_dims(x, axis) for x in parts], axis, dtype=dtype, casting=casting)
 
 
 @implements(np.atleast_1d)
@@ -178,14 +181,14 @@ def atleast_2d(*arrays: Any) -> Any:
 @implements(np.vstack)
 def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Joined row-wise."""
-    return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
+    return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype, casting=casting)
 
 
 @implements(np.hstack)
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Joined column-wise."""
     parts = [atleast_1d(x) for x in tup]
-    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype)
+    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype, casting=casting)
 
 
 @implements(np.column_stack)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import UnsupportedError
+from retrograde.errors import GraphTypeError, UnsupportedError
 from retrograde.ir import Primitive
 from retrograde.ops.elementwise import convert
 
@@ -66,7 +66,7 @@ def promote(ufunc: np.ufunc, *args: Any) -> tuple[Any, ...]:
         dtypes = _resolve(ufunc, tuple(_kind(x) for x in operands))
     except TypeError as error:
         given = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in operands)
-        raise TypeError(f"{ufunc.__name__} is not defined for ({given}): {error}") from None
+        raise GraphTypeError(f"{ufunc.__name__} is not defined for ({given}): {error}") from None
     return tuple(astype(x, dtype) for x, dtype in zip(operands, dtypes))
 
 

@@ -32,15 +32,12 @@ def power(x: Any, y: Any) -> Any:
     if type(y) in (int, float) and getattr(x, "dtype", np.dtype(int)).kind == "f":
         if y == 1:
             return x
-        if y == 2:
-            return ew.square(x)
-        if y == 0.5:
-            return ew.sqrt(x)
-        if y == -1:
-            return ew.reciprocal(x)
-        if y == 0:
-            return apply(ew.add, apply(ew.multiply, x, 0.0), 1.0)
+        if y in _POWERS:
+            return apply(_POWERS[y], x)
     return apply(ew.power, x, y)
+
+
+_POWERS = {2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal}
 
 
 class Symbol:
@@ -119,6 +116,12 @@ class Symbol:
 
     def __invert__(self):
         return apply(ew.invert, self)
+
+    def __divmod__(self, other):
+        return (self // other, self % other) if _is_operand(other) else NotImplemented
+
+    def __rdivmod__(self, other):
+        return (other // self, other % self) if _is_operand(other) else NotImplemented
 
     def __pow__(self, other):
         return power(self, other) if _is_operand(other) else NotImplemented

@@ -6,12 +6,20 @@ recording equations. What cannot be recorded raises an error that says what to w
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde.errors import TracerBoolError, TracerConversionError, UnsupportedError
+from retrograde.errors import (
+    GraphTypeError,
+    RetrogradeError,
+    TracerBoolError,
+    TracerConversionError,
+    UnsupportedAttributeError,
+    UnsupportedError,
+)
 from retrograde.numpy.table import FUNCTIONS
 from retrograde.ops.symbol import Symbol
 from retrograde.types import ArrayType
@@ -21,7 +29,7 @@ def _method(name: str):
     function = getattr(rnp, name)
 
     def method(self, *args, **kwargs):
-        return function(self, *args, **kwargs)
+        return _call(f"ndarray.{name}", function, (self, *args), kwargs)
 
     method.__name__ = name
     method.__doc__ = f"As `numpy.ndarray.{name}`; recorded."
@@ -44,16 +52,15 @@ class Tracer(Symbol):
         rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
         if rule is None:
             raise _unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
-        if kwargs:
-            where = ", ".join(sorted(kwargs))
-            raise UnsupportedError(f"np.{ufunc.__name__}({where}=...) is not supported on traced arrays; leave {where} out")
-        return rule(*inputs)
+        if kwargs and method == "__call__":
+            raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
+        return _call(f"np.{ufunc.__name__}", rule, inputs, kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
         rule = FUNCTIONS.get(func)
         if rule is None:
             raise _unsupported(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
-        return rule(*args, **kwargs)
+        return _call(f"np.{func.__name__}", rule, args, kwargs)
 
     def __array__(self, dtype=None, copy=None):
         raise TracerConversionError(
@@ -153,8 +160,10 @@ class Tracer(Symbol):
         """An iterator over the elements."""
         return iter(self.ravel())
 
-    def astype(self, dtype, **_kwargs):
+    def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
         """Cast to another dtype."""
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise GraphTypeError(f"{self!r} cannot be cast to {np.dtype(dtype)} by the rule {casting!r}; drop casting=")
         return rnp.astype(self, dtype)
 
     def reshape(self, *shape, **kwargs):
@@ -167,23 +176,77 @@ class Tracer(Symbol):
             return rnp.transpose(self)
         return rnp.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
 
-    def copy(self, *_args):
+    def copy(self, order="C"):
         """Itself: traced arrays never change."""
         return self
 
-    def flatten(self):
+    def flatten(self, order="C"):
         """One axis with all elements."""
-        return rnp.ravel(self)
+        return rnp.ravel(self, order)
+
+    def conj(self):
+        """The complex conjugate; of a real array, itself."""
+        return rnp.conjugate(self)
+
+    conjugate = conj
+
+    def __round__(self, ndigits=None):
+        return rnp.round(self, ndigits or 0)
+
+    def __format__(self, spec):
+        if not spec:
+            return repr(self)
+        raise TracerConversionError(
+            f"{self!r} cannot be formatted as {spec!r}: it is no plain number. Return it from the traced function (has_aux=True "
+            "for extra results) and format it there"
+        )
+
+    def __getattr__(self, name):
+        if name.startswith("__") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise UnsupportedAttributeError(
+            f"ndarray.{name} has no rule for traced arrays; write it with NumPy functions that have one "
+            "(dir(retrograde.numpy) lists them)"
+        )
 
     sum, mean, var, std, prod = map(_method, ("sum", "mean", "var", "std", "prod"))
     max, min, any, all = map(_method, ("max", "min", "any", "all"))
-    argmax, argmin, clip, round = map(_method, ("argmax", "argmin", "clip", "round"))
+    argmax, argmin, clip, round, trace = map(_method, ("argmax", "argmin", "clip", "round", "trace"))
     ravel, squeeze, swapaxes, take, dot = map(_method, ("ravel", "squeeze", "swapaxes", "take", "dot"))
 
     @property
     def type(self) -> ArrayType:
         """Shape and dtype together."""
         return self.atom.type
+
+
+def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
+    """Apply a rule; what a NumPy function returns is an array, so no longer weak in promotion as a Python number is."""
+    try:
+        return _strong(rule(*args, **kwargs))
+    except TypeError as error:
+        if not isinstance(error, RetrogradeError) and not _takes(rule, args, kwargs):
+            raise _unsupported_arguments(name, kwargs) from None
+        raise
+
+
+def _strong(out: Any) -> Any:
+    if isinstance(out, (tuple, list)):
+        return type(out)(_strong(x) for x in out)
+    return type(out)(out._builder, out.atom) if isinstance(out, Tracer) and out.weak else out
+
+
+def _takes(rule: Any, args: tuple, kwargs: dict) -> bool:
+    try:
+        inspect.signature(rule).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _unsupported_arguments(name: str, kwargs: dict) -> UnsupportedError:
+    shown = ", ".join(f"{k}=..." for k in sorted(kwargs)) or "these arguments"
+    return UnsupportedError(f"{name}({shown}) is not supported on traced arrays; leave out what has no rule")
 
 
 def _unsupported(name: str) -> UnsupportedError:
