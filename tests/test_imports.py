@@ -17,10 +17,11 @@ ALLOWED = {
     "autodiff": BASE | {"ir", "ops"},
     "optimize": BASE | {"ir", "ops"},
     "memory": BASE | {"ir", "ops"},
+    "parallel": BASE | {"ir", "ops"},
     "codegen": BASE | {"ir", "ops"},
     "runtime": BASE,
     "transforms": BASE | {"ir", "tree", "trace", "autodiff"},
-    "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "codegen", "runtime"},
+    "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
 ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
 API = {"", "control", "numpy", "random", "tree", "transforms", "compile", *BASE}

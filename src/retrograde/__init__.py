@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from retrograde.compile import jit
 from retrograde.control import scan
+from retrograde.runtime.team import get_threads, set_threads
 from retrograde.transforms import grad, held_for_backward, jacobian, trace, value_and_grad, vjp
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "fit", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim", "random", "save", "scan",
-    "trace", "train", "tree", "value_and_grad", "vjp",
+    "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim", "random", "save",
+    "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 _LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}

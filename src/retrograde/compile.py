@@ -13,6 +13,7 @@ from retrograde.errors import CompileError, DataError
 from retrograde.ir import Graph, evaluate
 from retrograde.memory import MemoryPlan, plan_memory
 from retrograde.optimize import optimize
+from retrograde.parallel import share_work
 from retrograde.trace import Tracer, trace_to_graph
 from retrograde.tree import tree_flatten, tree_unflatten
 from retrograde.types import ArrayType, type_of
@@ -23,6 +24,7 @@ class Compiled:
 
     def __init__(self, graph: Graph):
         from retrograde.codegen.module import emit_module, scratch_of
+        from retrograde.codegen.work import work_of
         from retrograde.runtime.blas import register_blas
         from retrograde.runtime.executable import Executable
         from retrograde.runtime.llvm import NativeModule, host
@@ -32,12 +34,14 @@ class Compiled:
         self.source = graph
         self.graph = optimize(graph)
         self.plan: MemoryPlan = plan_memory(self.graph, scratch_of(width))
-        self.ir = emit_module(self.graph, self.plan, width)
+        self.sharing = share_work(self.graph, self.plan, work_of(width))
+        self.ir = emit_module(self.graph, self.plan, self.sharing, width)
         if "rg_sgemm" in self.ir or "rg_dgemm" in self.ir:
             register_blas()
         module = NativeModule(self.ir)
         operands = [var.type for var in (*self.graph.inputs, *self.graph.constants)]
-        self.executable = Executable(module, operands, [a.type for a in self.graph.outputs], self.plan.peak)
+        results, sharing = [a.type for a in self.graph.outputs], self.sharing
+        self.executable = Executable(module, operands, results, self.plan.peak, bool(sharing), sharing.scratch)
         self.constants = [np.asarray(value) for value in self.graph.constants.values()]
         self.seconds = time.perf_counter() - start
 
@@ -50,7 +54,7 @@ class Compiled:
         return self.executable.run_interruptible([*arrays, *self.constants], on_poll)
 
     def __str__(self) -> str:
-        return f"{self.graph}\n\n{self.plan}\n\ncompiled in {self.seconds:.3f} s"
+        return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n\ncompiled in {self.seconds:.3f} s"
 
 
 class Jitted:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
 
 from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type
+from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
 from retrograde.ir.layout import Layout
 
 
 class KernelEmitter:
-    """Emits into one LLVM function; `working` is the memory that the kernel may use meanwhile."""
+    """Emits into one LLVM function; `working` is the memory that the kernel may use meanwhile, `team` who shares its work."""
 
-    def __init__(self, builder: ir.IRBuilder, working: ir.Value | None = None):
+    def __init__(self, builder: ir.IRBuilder, working: ir.Value | None = None, team: Team | None = None):
         self.b = builder
         self.working = working
+        self.team = team
 
     def scalar(self, dtype) -> ScalarEmitter:
         """The scalar operations of a dtype."""
@@ -26,6 +29,21 @@ class KernelEmitter:
     def index(self, value: int) -> ir.Constant:
         """An index constant."""
         return ir.Constant(I64, value)
+
+    # -- threads
+
+    def share(self, extent: int, step: int = 1) -> tuple[int | ir.Value, int | ir.Value]:
+        """The part of range(extent) that this thread does, in whole steps; all of it where no team shares the work."""
+        return (0, extent) if self.team is None else self.team.share(self.b, extent, step)
+
+    @contextmanager
+    def first_only(self) -> Iterator[None]:
+        """What is emitted here is done by the first thread alone."""
+        if self.team is None:
+            yield
+        else:
+            with self.b.if_then(self.team.is_first(self.b)):
+                yield
 
     # -- control
 

@@ -2,7 +2,7 @@
 
 Neighbouring axes that every access walks alike are merged, so that a chain on contiguous arrays is one flat loop, which
 LLVM widens. A reduction over the innermost axes accumulates in a register, any other in its output's memory. Sums may be
-reassociated, in one fixed way for a shape.
+reassociated, in one fixed way for a shape. A team of threads shares one axis that nothing is summed over.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ir.layout import Layout
 
 REASSOCIATE = ("reassoc", "contract")
+LINE = 64  # elements of the innermost axis that stay with one thread: whole cache lines
 
 
 class Accumulator(ScalarEmitter):
@@ -123,27 +124,57 @@ class _Nest:
     # -- emission
 
     def emit(self) -> None:
-        k = self.k
         lengths = [math.prod(self.space[a] for a in group) for group in self.axes]
+        shared = self._shared_axis(lengths)
+        if shared is None:
+            with self.k.first_only():
+                self._nest([(0, n) for n in lengths])
+            return
+        step = LINE if shared == len(lengths) - 1 else 1
+        self._nest([self.k.share(n, step) if d == shared else (0, n) for d, n in enumerate(lengths)])
+
+    def _shared_axis(self, lengths: list[int]) -> int | None:
+        """The outermost axis that is long enough, else the longest, of those that no reduction sums over."""
+        free = [d for d, n in enumerate(lengths) if n > 1 and not any(r.reduced[d] for r in self.reductions)]
+        if self.k.team is None or not free:
+            return None
+        return next((d for d in free if lengths[d] >= 8), max(free, key=lambda d: lengths[d]))
+
+    def _nest(self, ranges: list[tuple]) -> None:
+        k = self.k
         for r in self.reductions:
             if r.in_register:
                 r.slot = k.alloca(register_type(r.out.dtype))
             else:
-                number = _identity(r.equation)
-                for index in k.loop(*r.out.shape):
-                    k.store(r.out, index, number)
-        self._level(0, lengths, [])
+                self._clear(r, ranges)
+        self._level(0, ranges, [])
 
-    def _level(self, depth: int, lengths: list[int], index: list[ir.Value]) -> None:
+    def _clear(self, r: _Reduction, ranges: list[tuple]) -> None:
+        """Set a reduction's output, or this thread's part of it, to the identity."""
+        k, number = self.k, _identity(r.equation)
+        out = self._flat(r.out, r.strides)
+
+        def level(depth: int, index: tuple) -> None:
+            if depth == len(ranges):
+                k.store(out, index, number)
+            elif r.reduced[depth]:
+                level(depth + 1, (*index, 0))
+            else:
+                for i in k.count(ranges[depth][1], ranges[depth][0]):
+                    level(depth + 1, (*index, i))
+
+        level(0, ())
+
+    def _level(self, depth: int, ranges: list[tuple], index: list[ir.Value]) -> None:
         k = self.k
         for r in self.reductions:
             if r.in_register and r.depth == depth:
                 k.b.store(_identity(r.equation), r.slot)
-        if depth == len(lengths):
+        if depth == len(ranges):
             self._innermost(index)
         else:
-            for i in k.count(lengths[depth]):
-                self._level(depth + 1, lengths, [*index, i])
+            for i in k.count(ranges[depth][1], ranges[depth][0]):
+                self._level(depth + 1, ranges, [*index, i])
         for r in self.reductions:
             if r.in_register and r.depth == depth:
                 k.store(self._flat(r.out, r.strides), tuple(index), k.b.load(r.slot, typ=register_type(r.out.dtype)))

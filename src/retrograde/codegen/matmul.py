@@ -62,6 +62,38 @@ def matmul_row_tile(
     return plan.panel if plan.swapped else plan.rows
 
 
+def matmul_split(
+    m: int,
+    n: int,
+    k: int,
+    dtype: Any,
+    a_strides: Strides,
+    b_strides: Strides,
+    c_strides: Strides,
+    *,
+    vector_bytes: int = 64,
+) -> tuple[str, int, int] | None:
+    """Say how threads share the product: `("rows" | "columns", extent, step)` of C; None if they cannot.
+
+    Ranges must begin and end at multiples of `step`, or at the extent. That way is taken which two threads share more
+    evenly, less the copying of an operand that both would do.
+    """
+    plan = plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    if plan.kind == "straight" or min(m, n, k) == 0:
+        return None
+    ways = [(_half(plan.m, plan.rows) + 0.1 * plan.pack_b, plan.swapped, plan.m, plan.rows)]
+    if plan.kind == "tiles":
+        ways.append((_half(plan.n, plan.panel) + 0.1 * plan.pack_a, not plan.swapped, plan.n, plan.panel))
+    share, columns, extent, step = min(ways)
+    return ("columns" if columns else "rows", extent, step) if share < 0.85 else None
+
+
+def _half(extent: int, step: int) -> float:
+    """The part of the work that the slower of two threads has."""
+    units = -(-extent // step)
+    return min(-(-units // 2) * step / extent, 1.0)
+
+
 def prefer_blas(m: int, n: int, k: int, dtype: Any, layout: str) -> bool:
     """Say whether OpenBLAS on one thread is truly faster; `layout` ("NN", "NT", "TN") matters in no case so far.
 
@@ -93,6 +125,8 @@ def emit_matmul(
     scratch: ir.Value | None = None,
     row_begin: ir.Value | None = None,
     row_end: ir.Value | None = None,
+    column_begin: ir.Value | None = None,
+    column_end: ir.Value | None = None,
 ) -> None:
     """Emit C[m, n] = A[m, k] @ B[k, n], or += with `accumulate`, and leave the builder behind the product.
 
@@ -104,8 +138,8 @@ def emit_matmul(
     locate the first. `width` may be any number up to the lanes of a vector, not only a power of two.
 
     `scratch` points at `matmul_scratch_bytes(...)` bytes, of this thread alone. `row_begin` and `row_end`
-    (i64) limit the product to some rows: multiples of `matmul_row_tile(...)`, or m. Any split has the same
-    bits.
+    (i64) limit the product to some rows: multiples of `matmul_row_tile(...)`, or m; `column_begin` and
+    `column_end` to some columns, by the step that `matmul_split(...)` names. Any split has the same bits.
 
     Raises `UnsupportedError` for another dtype, `ShapeError` for sizes or strides that describe no product
     and `CompileError` where scratch memory is needed and missing.
@@ -117,9 +151,10 @@ def emit_matmul(
     element = element_type(dtype)
     begin: ir.Value | int = 0 if row_begin is None else row_begin
     end: ir.Value | int = m if row_end is None else row_end
+    columns: Range = (0 if column_begin is None else column_begin, n if column_end is None else column_end)
     if k == 0:
         if epilogue is not None or not accumulate:
-            _over_elements(builder, element, c, c_strides, (begin, end), n, accumulate, epilogue)
+            _over_elements(builder, element, c, c_strides, (begin, end), columns, accumulate, epilogue)
         return
     if plan.scratch_bytes and scratch is None:
         raise CompileError(
@@ -130,12 +165,12 @@ def emit_matmul(
         # Vectors run along the rows of C here, and an epilogue wants them along columns: it gets a pass of
         # its own.
         product = Product(plan, element, b, a, c, scratch, accumulate, None)
-        product.emit(builder, (0, n), (begin, end))
+        product.emit(builder, columns, (begin, end))
         if epilogue is not None:
-            _over_elements(builder, element, c, c_strides, (begin, end), n, True, epilogue)
+            _over_elements(builder, element, c, c_strides, (begin, end), columns, True, epilogue)
         return
     product = Product(plan, element, a, b, c, scratch, accumulate, epilogue)
-    product.emit(builder, (begin, end), (0, n))
+    product.emit(builder, (begin, end), columns)
 
 
 def _check(m: int, n: int, k: int, c_strides: Strides) -> None:
@@ -148,7 +183,7 @@ def _check(m: int, n: int, k: int, c_strides: Strides) -> None:
         )
 
 
-def _over_elements(builder, element, c, strides, rows: Range, n, accumulate, epilogue) -> None:
+def _over_elements(builder, element, c, strides, rows: Range, columns: Range, accumulate, epilogue) -> None:
     """Apply an epilogue to what C holds (or to zeros), element by element."""
     one = Lanes(0, 1, 1)
 
@@ -163,6 +198,6 @@ def _over_elements(builder, element, c, strides, rows: Range, n, accumulate, epi
             store(builder, value, place, element, one)
             return []
 
-        return loop(builder, 0, n, 1, each, name="columns")
+        return loop(builder, columns[0], columns[1], 1, each, name="columns")
 
     loop(builder, rows[0], rows[1], 1, each_row, name="rows")

@@ -1,13 +1,15 @@
 """From an optimized graph and its memory plan to the text of an LLVM module.
 
-`main(inputs, outputs, arena, cells)` runs the equations in order; each loop nest and each product is a function of its
-own, whose pointers are distinct memory (`noalias`), so that LLVM widens its loops without asking. Loops of the graph
-(`scan`) are loops of `main`: no call leaves native code between two steps.
+`main(inputs, outputs, arena, cells, thread, threads)` runs the equations in order; each loop nest and each product is a
+function of its own, whose pointers are distinct memory (`noalias`), so that LLVM widens its loops without asking. Loops of
+the graph (`scan`) are loops of `main`: no call leaves native code between two steps. Where work is shared, every thread
+runs `main`; the number of threads is known only then, so that one program serves any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from llvmlite import ir
@@ -17,14 +19,13 @@ from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import emit_product, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, memory_type
 from retrograde.codegen.straight import emit_straight
+from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
 from retrograde.codegen.view import View
 from retrograde.errors import CompileError
 from retrograde.ir import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.layout import Layout
 from retrograde.ops.control import fused, scan, straight
 from retrograde.ops.matmul import matmul
-
-STOP_BYTE, PROGRESS_BYTE = 0, 64  # where the cells hold the stop word and the progress counter
 
 
 class Plan(Protocol):
@@ -35,29 +36,43 @@ class Plan(Protocol):
     scratch: dict
 
 
-def emit_module(graph: Graph, plan: Plan, vector_bytes: int) -> str:
+class Sharing(Protocol):
+    """What the module needs to know of shared work."""
+
+    shared: set
+    barriers: set
+    nested: dict
+    scratch: int
+
+
+def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int) -> str:
     """The text of the module for `graph`, whose entry is `main`."""
-    return _Module(graph, plan, vector_bytes).text()
+    return _Module(graph, plan, sharing, vector_bytes).text()
 
 
 class _Scope:
-    """One graph being emitted: where its variables are."""
+    """One graph being emitted: where its variables are, and what of it is shared (None: one thread runs it)."""
 
-    def __init__(self, plan: Plan, arena: ir.Value, inputs: list[View], outputs: list[View | None], depth: int):
-        self.plan, self.arena, self.inputs, self.outputs, self.depth = plan, arena, inputs, outputs, depth
+    def __init__(
+        self, plan: Plan, sharing: Sharing | None, arena: ir.Value, inputs: list[View], outputs: list[View | None], depth: int
+    ):
+        self.plan, self.sharing, self.arena, self.depth = plan, sharing, arena, depth
+        self.inputs, self.outputs = inputs, outputs
         self.views: dict[Var, View] = {}
         self.pointers: dict[int, ir.Value] = {}
 
 
 class _Module:
-    def __init__(self, graph: Graph, plan: Plan, vector_bytes: int):
+    def __init__(self, graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int):
         self.graph, self.plan, self.vector_bytes = graph, plan, vector_bytes
+        self.sharing = sharing if sharing.shared else None
         self.module = ir.Module(name="retrograde")
         self.counter = 0
-        self.main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR] * 4), "main")
-        for arg, name in zip(self.main.args, ("inputs", "outputs", "arena", "cells")):
+        self.main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR] * 4 + [I64] * 2), "main")
+        for arg, name in zip(self.main.args, ("inputs", "outputs", "arena", "cells", "thread", "threads")):
             arg.name = name
-            arg.add_attribute("noalias")
+            if arg.type == PTR and self.sharing is None:
+                arg.add_attribute("noalias")
         self.b = ir.IRBuilder(self.main.append_basic_block("entry"))
         start = self.main.append_basic_block("start")
         self.k = KernelEmitter(self.b)
@@ -67,11 +82,12 @@ class _Module:
         self._start = start
 
     def text(self) -> str:
-        inputs, outputs, arena, _ = self.main.args
+        inputs, outputs, arena, self.cells, thread, threads = self.main.args
+        self.team = Team(thread, threads)
         operands = (*self.graph.inputs, *self.graph.constants)
         views = [self._argument(inputs, i, var) for i, var in enumerate(operands)]
         results = [self._argument(outputs, j, atom) for j, atom in enumerate(self.graph.outputs)]
-        self._graph(self.graph, _Scope(self.plan, arena, views, results, 0))
+        self._graph(self.graph, _Scope(self.plan, self.sharing, arena, views, results, 0))
         self.b.ret_void()
         self.b.position_at_end(self._entry)
         self.b.branch(self._start)
@@ -96,12 +112,17 @@ class _Module:
                 continue
             for out in eq.outputs:
                 scope.views[out] = self._place(scope, out)
-            if primitive is scan:
-                self._scan(eq, scope)
-                continue
             operands = [self._view(scope, atom) for atom in eq.inputs]
             results = [scope.views[out] for out in eq.outputs]
-            self._call(eq, operands, results, self._scratch(scope, eq))
+            scratch = self._scratch(scope, eq)
+            if scope.sharing is not None and eq in scope.sharing.barriers:
+                self._barrier()
+            shared = scope.sharing is not None and eq in scope.sharing.shared
+            with self._alone(scope, not shared):
+                if primitive is scan:
+                    self._scan(eq, scope, operands, results, scratch, scope.sharing.nested[eq] if shared else None)
+                else:
+                    self._call(eq, operands, results, self._own_scratch(scratch, eq) if shared else scratch, shared)
 
     def _place(self, scope: _Scope, var: Var) -> View:
         kind, index = scope.plan.slots[var]
@@ -123,6 +144,26 @@ class _Module:
         offset = scope.plan.scratch.get(eq)
         return self._arena(scope, offset) if offset is not None else ir.Constant(PTR, None)
 
+    def _own_scratch(self, scratch: ir.Value, eq: Equation) -> ir.Value:
+        """The planned working memory for the first thread; for any other its own, behind the arena."""
+        if isinstance(scratch, ir.Constant):
+            return scratch
+        b, (_, _, arena, _, thread, _) = self.b, self.main.args
+        behind = b.add(b.mul(b.sub(thread, self.k.index(1)), self.k.index(self.sharing.scratch)), self.k.index(self.plan.peak))
+        return b.select(self.team.is_first(b), scratch, b.gep(arena, [behind], source_etype=I8))
+
+    @contextmanager
+    def _alone(self, scope: _Scope, wanted: bool = True) -> Iterator[None]:
+        """What is emitted here is done by the first thread alone, if a team runs this graph."""
+        if scope.sharing is None or not wanted:
+            yield
+        else:
+            with self.b.if_then(self.team.is_first(self.b)):
+                yield
+
+    def _barrier(self) -> None:
+        self.b.call(barrier(self.module), [self.cells, self.team.threads])
+
     def _view(self, scope: _Scope, atom: Atom) -> View:
         if isinstance(atom, Literal):
             return self._constant(atom)
@@ -139,29 +180,29 @@ class _Module:
 
     # -- equations
 
-    def _call(self, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value) -> None:
+    def _call(self, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value, shared: bool) -> None:
         """Emit an equation as a function of its distinct pointers, and call it."""
         pointers = list(dict.fromkeys(v.pointer for v in (*results, *operands)))
         taken = [p for p in pointers if not isinstance(p, ir.GlobalVariable)]
         self.counter += 1
-        function = ir.Function(
-            self.module, ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1)), f"{eq.primitive.name}_{self.counter}"
-        )
+        signature = ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1) + [I64] * 2)
+        function = ir.Function(self.module, signature, f"{eq.primitive.name}_{self.counter}")
         function.linkage = "internal"
         if eq.primitive is not straight:  # inlining loop nests into `main` would only make LLVM slow
             function.attributes.add("noinline")
-        for arg in function.args[:-1]:
+        for arg in function.args[:-3]:
             arg.add_attribute("noalias")
         here = dict(zip(taken, function.args))
         entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
         builder = ir.IRBuilder(start)
-        k = KernelEmitter(builder, function.args[-1])
+        working, thread, threads = function.args[-3:]
+        k = KernelEmitter(builder, working, Team(thread, threads) if shared else None)
         moved = [View(here.get(v.pointer, v.pointer), v.layout, v.dtype) for v in (*results, *operands)]
         self._emit(k, eq, moved[len(results) :], moved[: len(results)])
         builder.ret_void()
         builder.position_at_end(entry)
         builder.branch(start)
-        self.b.call(function, [*taken, scratch])
+        self.b.call(function, [*taken, scratch, self.team.thread, self.team.threads])
 
     def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
         if eq.primitive is fused:
@@ -177,39 +218,54 @@ class _Module:
 
     # -- loops of the graph
 
-    def _scan(self, eq: Equation, scope: _Scope) -> None:
+    def _scan(
+        self, eq: Equation, scope: _Scope, operands: list[View], results: list[View], arena: ir.Value, sharing: Sharing | None
+    ) -> None:
         params, k, b = eq.params, self.k, self.b
         n_consts, n_carry, length = params["num_consts"], params["num_carry"], params["length"]
         body: Graph = params["body"]
-        operands = [self._view(scope, atom) for atom in eq.inputs]
         consts, init, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
-        results = [scope.views[out] for out in eq.outputs]
         carry, ys = results[:n_carry], results[n_carry:]
-        for target, source in zip(carry, init):
-            if target.pointer is not source.pointer:
-                self._copy(target, source)
+        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + 1)
         may_stop = scope.depth < 2
-        if params["exit"] is not None or may_stop:
-            for y in ys:
-                k.fill(y, 0)
-        plan = scope.plan.nested[eq]
-        arena = self._arena(scope, scope.plan.scratch[eq]) if eq in scope.plan.scratch else ir.Constant(PTR, None)
+        with self._alone(loop):
+            for target, source in zip(carry, init):
+                if target.pointer is not source.pointer:
+                    k.copy(target, source)
+            if params["exit"] is not None or may_stop:
+                for y in ys:
+                    k.fill(y, 0)
+        if sharing is not None:
+            self._barrier()
         after = b.append_basic_block("after_scan")
         for step in k.count(length):
             i = b.sub(k.index(length - 1), step) if params["reverse"] else step
             inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
             outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
-            inner = _Scope(plan, arena, inputs, outputs, scope.depth + 1)
+            inner = _Scope(loop.plan, sharing, arena, inputs, outputs, loop.depth)
             self._graph(body, inner)
-            for view, atom in zip(carry, body.outputs):
-                if inner.views[atom].pointer is not view.pointer:
-                    self._copy(view, inner.views[atom])
+            self._next_carry(inner, body, carry)
             if may_stop:
-                self._poll(after, count=scope.depth == 0)
+                self._poll(inner, after, count=scope.depth == 0)
             if params["exit"] is not None:
-                self._branch_if(k.load(carry[params["exit"]], ()), after)
+                wanted = k.load(carry[params["exit"]], ())
+                if sharing is not None:
+                    self._barrier()  # all have read the word before the next step may write it
+                self._branch_if(wanted, after)
         b.branch(after)
         b.position_at_end(after)
+
+    def _next_carry(self, inner: _Scope, body: Graph, carry: list[View]) -> None:
+        """Copy what the step did not write in place; the step ends for all threads at once."""
+        moves = [(view, inner.views[atom]) for view, atom in zip(carry, body.outputs)]
+        moves = [(view, made) for view, made in moves if made.pointer is not view.pointer]
+        if inner.sharing is not None:
+            self._barrier()
+        with self._alone(inner):
+            for view, made in moves:
+                self.k.copy(view, made)
+        if inner.sharing is not None and moves:
+            self._barrier()
 
     def _slice(self, view: View, i: ir.Value) -> View:
         stride = view.strides[0]
@@ -217,21 +273,20 @@ class _Module:
         pointer = self.b.gep(view.pointer, [at], inbounds=True, source_etype=memory_type(view.dtype))
         return View(pointer, Layout(view.shape[1:], view.strides[1:], view.layout.offset), view.dtype)
 
-    def _copy(self, target: View, source: View) -> None:
-        self.k.copy(target, source)
-
     def _branch_if(self, condition: ir.Value, target: ir.Block) -> None:
         onward = self.b.append_basic_block("onward")
         self.b.cbranch(condition, target, onward)
         self.b.position_at_end(onward)
 
-    def _poll(self, after: ir.Block, count: bool) -> None:
+    def _poll(self, scope: _Scope, after: ir.Block, count: bool) -> None:
         """Leave the loop when Python has set the stop word; say how far it has come."""
-        b, cells = self.b, self.main.args[3]
+        b = self.b
         if count:
-            counter = b.gep(cells, [self.k.index(PROGRESS_BYTE)], source_etype=I8)
-            b.store(b.add(b.load(counter, typ=I64), self.k.index(1)), counter)
-        word = b.load_atomic(cells, "monotonic", 8, typ=I64)
+            with self._alone(scope):
+                counter = cell(b, self.cells, PROGRESS)
+                b.store(b.add(b.load(counter, typ=I64), self.k.index(1)), counter)
+        seen = STOP if scope.sharing is None else AGREED
+        word = b.load_atomic(cell(b, self.cells, seen), "monotonic", 8, typ=I64)
         self._branch_if(b.icmp_signed("!=", word, self.k.index(0)), after)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
-from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes, prefer_blas
+from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes, matmul_split, prefer_blas
 from retrograde.codegen.scalar import I32, PTR, constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation
@@ -28,10 +28,19 @@ def product_scratch(eq: Equation, vector_bytes: int) -> int:
 
 
 def emit_product(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
-    """Emit out = x @ y over all batch axes."""
+    """Emit out = x @ y over all batch axes; a team shares the longest of them, or the matrix where there is none."""
     batch = out.shape[:-2]
-    for index in k.loop(*batch):
-        _one(k, _at(k, x, index), _at(k, y, index), _at(k, out, index), vector_bytes)
+    if k.team is None or not any(n > 1 for n in batch):
+        for index in k.loop(*batch):
+            _one(k, _at(k, x, index), _at(k, y, index), _at(k, out, index), vector_bytes)
+        return
+    shared = max(range(len(batch)), key=lambda axis: batch[axis])
+    begin, end = k.share(batch[shared])
+    alone = KernelEmitter(k.b, k.working)
+    for i in k.count(end, begin):
+        for rest in k.loop(*batch[:shared], *batch[shared + 1 :]):
+            index = (*rest[:shared], i, *rest[shared:])
+            _one(alone, _at(k, x, index), _at(k, y, index), _at(k, out, index), vector_bytes)
 
 
 def _at(k: KernelEmitter, view: View, index: tuple) -> View:
@@ -42,17 +51,36 @@ def _at(k: KernelEmitter, view: View, index: tuple) -> View:
 
 def _one(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
     (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
-    if uses_blas(m, n, depth, dtype, x.strides, y.strides):
-        _blas(k, x, y, out)
+    if dtype.kind == "f" and dtype.itemsize in (4, 8) and not uses_blas(m, n, depth, dtype, x.strides, y.strides):
+        _own(k, x, y, out, vector_bytes)
         return
-    if dtype.kind == "f" and dtype.itemsize in (4, 8):
-        layouts = (x.strides, y.strides, out.strides)
-        need = matmul_scratch_bytes(m, n, depth, dtype, *layouts, vector_bytes=vector_bytes)
-        emit_matmul(
-            k.b, m, n, depth, x.pointer, y.pointer, out.pointer, dtype, *layouts, vector_bytes=vector_bytes,
-            scratch=k.working if need else None,
-        )  # fmt: skip
+    with k.first_only():
+        if dtype.kind == "f" and dtype.itemsize in (4, 8):
+            _blas(k, x, y, out)
+        else:
+            _plain(k, x, y, out)
+
+
+def _own(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
+    """Our kernel; a team shares its rows or its columns."""
+    (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
+    layouts = (x.strides, y.strides, out.strides)
+    scratch = k.working if matmul_scratch_bytes(m, n, depth, dtype, *layouts, vector_bytes=vector_bytes) else None
+    operands = (m, n, depth, x.pointer, y.pointer, out.pointer, dtype, *layouts)
+    split = matmul_split(m, n, depth, dtype, *layouts, vector_bytes=vector_bytes) if k.team is not None else None
+    if split is None:
+        with k.first_only():
+            emit_matmul(k.b, *operands, vector_bytes=vector_bytes, scratch=scratch)
         return
+    axis, extent, step = split
+    begin, end = k.share(extent, step)
+    part = {f"{axis[:-1]}_begin": begin, f"{axis[:-1]}_end": end}
+    emit_matmul(k.b, *operands, vector_bytes=vector_bytes, scratch=scratch, **part)
+
+
+def _plain(k: KernelEmitter, x: View, y: View, out: View) -> None:
+    """Integers, bools and half precision: three loops."""
+    (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
     e = k.scalar(dtype)
     slot = k.alloca(register_type(dtype))
     for i, j in k.loop(m, n):

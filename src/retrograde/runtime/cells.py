@@ -1,19 +1,20 @@
-"""`Cells`: the words through which Python and a running native program see one another."""
+"""`Cells`: the words through which Python and the threads of a running native program see one another."""
 
 from __future__ import annotations
 
 import numpy as np
 
 STOP, PROGRESS = 0, 8  # in 8-byte words: each on a cache line of its own
+WORDS = 40  # with those of the barrier: arrived, generation, agreed
 
 
 class Cells:
-    """A stop word, which native loops poll, and a counter of finished steps, which they write."""
+    """A stop word, which native loops poll, a counter of finished steps, which they write, and their barrier's words."""
 
     def __init__(self) -> None:
-        self._words = np.zeros(24, np.int64)
+        self._words = np.zeros(WORDS + 8, np.int64)
         skip = (-self._words.ctypes.data % 64) // 8
-        self._words = self._words[skip : skip + 16]
+        self._words = self._words[skip : skip + WORDS]
         self.address = self._words.ctypes.data
 
     def stop(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, TimeoutError
+from concurrent.futures import TimeoutError
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError
 from retrograde.runtime.cells import Cells
 from retrograde.runtime.llvm import NativeModule
+from retrograde.runtime.team import borrow, get_threads, give_back
 from retrograde.types import ArrayType
 
 _ALIGN = 64
@@ -27,16 +29,19 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 class Executable:
-    """`main(inputs, outputs, arena, cells)` of a module, with the types it was made for.
+    """`main(inputs, outputs, arena, cells, thread, threads)` of a module, with the types it was made for.
 
-    Calls release the GIL and may run at the same time: each takes an arena of its own.
+    Calls release the GIL and may run at the same time: each takes an arena of its own. A `shared` program is run by a
+    team of threads, each but the first with `scratch_bytes` of its own behind the arena.
     """
 
     def __init__(
-        self, module: NativeModule, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], arena_bytes: int
-    ):
+        self, module: NativeModule, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], arena_bytes: int,
+        shared: bool = False, scratch_bytes: int = 0,
+    ):  # fmt: skip
         self.module, self.inputs, self.outputs, self.arena_bytes = module, tuple(inputs), tuple(outputs), arena_bytes
-        self._main = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(module.address("main"))
+        self.shared, self.scratch_bytes = shared, scratch_bytes
+        self._main = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)(module.address("main"))
         self._arenas: list[np.ndarray] = []
         self._lock = threading.Lock()
         self._idle_cells = Cells()
@@ -45,25 +50,58 @@ class Executable:
 
     def __call__(self, arrays: Sequence[Any], cells: Cells | None = None) -> list[Any]:
         """Run on arrays of just these types; inputs are never written."""
-        held = [self._input(i, x, t) for i, (x, t) in enumerate(zip(arrays, self.inputs, strict=True))]
-        results = [
-            aligned_empty(t.shape, t.dtype) if t.nbytes > 256 else np.empty(t.shape, t.dtype) for t in self.outputs
-        ]
-        with self._lock:
-            arena = self._arenas.pop() if self._arenas else aligned_empty((self.arena_bytes,), np.dtype(np.uint8))
-        sources = self._table_in(*[x.ctypes.data for x in held])
-        targets = self._table_out(*[y.ctypes.data for y in results])
+        threads = get_threads() if self.shared else 1
+        if threads > 1:
+            results, interrupted = self._run_team(arrays, threads, cells or Cells())
+            if interrupted:
+                raise KeyboardInterrupt
+            return results
+        call = _Call(self, arrays, 1)
         try:
-            self._main(
-                ctypes.addressof(sources),
-                ctypes.addressof(targets),
-                arena.ctypes.data,
-                (cells or self._idle_cells).address,
-            )
+            call.run(cells or self._idle_cells, 0)
         finally:
-            with self._lock:
-                self._arenas.append(arena)
-        return [y[()] if not t.shape else y for y, t in zip(results, self.outputs)]
+            self._return(call)
+        return call.found()
+
+    def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None, interval: float = 0.05) -> tuple[list[Any], bool]:
+        """Run in other threads while this one listens: returns the outputs and whether Ctrl-C ended the run early.
+
+        On Ctrl-C the stop word is set, native loops end after the step they are in, and what they have is returned.
+        `on_poll(progress)` is called about every `interval` seconds.
+        """
+        return self._run_team(arrays, get_threads() if self.shared else 1, Cells(), on_poll, interval)
+
+    def _run_team(
+        self, arrays: Sequence[Any], threads: int, cells: Cells, on_poll: Any = None, interval: float = 0.05
+    ) -> tuple[list[Any], bool]:
+        call, interrupted = _Call(self, arrays, threads), False
+        team = borrow()
+        future = team.start(functools.partial(call.run, cells), threads)
+        while True:
+            try:
+                future.result(timeout=interval)
+                break
+            except TimeoutError:
+                if on_poll is not None and not interrupted:
+                    on_poll(cells.progress)
+            except KeyboardInterrupt:
+                cells.stop()
+                interrupted = True
+        give_back(team)
+        self._return(call)
+        return call.found(), interrupted
+
+    def _arena(self, nbytes: int) -> np.ndarray:
+        with self._lock:
+            while self._arenas:
+                arena = self._arenas.pop()
+                if len(arena) >= nbytes:
+                    return arena
+        return aligned_empty((nbytes,), np.dtype(np.uint8))
+
+    def _return(self, call: _Call) -> None:
+        with self._lock:
+            self._arenas.append(call.arena)
 
     def _input(self, i: int, x: Any, want: ArrayType) -> np.ndarray:
         if not isinstance(x, np.ndarray):
@@ -79,21 +117,26 @@ class Executable:
             x = np.array(x, want.dtype, order="C", copy=True)
         return x
 
-    def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None, interval: float = 0.05) -> tuple[list[Any], bool]:
-        """Run in a worker thread while this one listens: returns the outputs and whether Ctrl-C ended the run early.
 
-        On Ctrl-C the stop word is set, native loops end after the step they are in, and what they have is returned.
-        `on_poll(progress)` is called about every `interval` seconds.
-        """
-        cells, interrupted = Cells(), False
-        with ThreadPoolExecutor(1, thread_name_prefix="retrograde") as pool:
-            future = pool.submit(self, arrays, cells)
-            while True:
-                try:
-                    return future.result(timeout=interval), interrupted
-                except TimeoutError:
-                    if on_poll is not None and not interrupted:
-                        on_poll(cells.progress)
-                except KeyboardInterrupt:
-                    cells.stop()
-                    interrupted = True
+class _Call:
+    """The arrays of one call and the tables of their addresses."""
+
+    def __init__(self, of: Executable, arrays: Sequence[Any], threads: int):
+        self.threads = threads
+        self.main = of._main
+        self.held = [of._input(i, x, t) for i, (x, t) in enumerate(zip(arrays, of.inputs, strict=True))]
+        self.results = [
+            aligned_empty(t.shape, t.dtype) if t.nbytes > 256 else np.empty(t.shape, t.dtype) for t in of.outputs
+        ]
+        self.arena = of._arena(of.arena_bytes + (threads - 1) * of.scratch_bytes)
+        self.sources = of._table_in(*[x.ctypes.data for x in self.held])
+        self.targets = of._table_out(*[y.ctypes.data for y in self.results])
+
+    def run(self, cells: Cells, thread: int) -> None:
+        """This thread's part of the program."""
+        sources, targets = ctypes.addressof(self.sources), ctypes.addressof(self.targets)
+        self.main(sources, targets, self.arena.ctypes.data, cells.address, thread, self.threads)
+
+    def found(self) -> list[Any]:
+        """The outputs; those without axes as NumPy scalars."""
+        return [y if y.ndim else y[()] for y in self.results]

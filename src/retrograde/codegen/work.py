@@ -1,0 +1,56 @@
+"""How long an equation takes, roughly, and whether threads can split its outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from retrograde.codegen.loops import space_of
+from retrograde.codegen.products import product_scratch
+from retrograde.ir import Equation, Graph
+from retrograde.ops.control import fused, straight
+from retrograde.ops.matmul import matmul
+
+BYTES_PER_NS = 10.0  # from and to memory, on one core
+CALL_NS = 10.0
+
+
+class Work(NamedTuple):
+    """Estimated nanoseconds on one thread; whether outputs can be split; bytes of memory that each thread wants."""
+
+    ns: float
+    splits: bool
+    scratch: int
+
+
+def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
+    """The estimate for a processor with vectors of this width."""
+
+    def work(eq: Equation) -> Work:
+        moved = sum(a.type.nbytes for a in (*eq.inputs, *eq.outputs)) / BYTES_PER_NS
+        if eq.primitive is matmul:
+            flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
+            rate = 6.4 * vector_bytes / eq.outputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
+            return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
+        if eq.primitive is fused:
+            body: Graph = eq.params["body"]
+            per_ns = vector_bytes / 8
+            flops = sum(_flops(inner) for inner in body.equations)
+            return Work(CALL_NS + max(flops / per_ns, moved), _has_free_axis(body), 0)
+        if eq.primitive is straight:
+            return Work(CALL_NS + sum(_flops(inner) for inner in eq.params["body"].equations) / 4, False, 0)
+        return Work(CALL_NS + 4 * moved, False, 0)
+
+    return work
+
+
+def _flops(eq: Equation) -> float:
+    counted = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
+    return max(counted, math.prod(eq.outputs[0].type.shape))
+
+
+def _has_free_axis(body: Graph) -> bool:
+    """Whether some axis of the iteration space is summed over by no reduction."""
+    reduced = {a for eq in body.equations if eq.primitive.lowering == "reduction" for a in eq.params["axes"]}
+    return any(n > 1 and a not in reduced for a, n in enumerate(space_of(body)))

@@ -1,0 +1,149 @@
+"""`share_work`: which equations a team of threads shares, and before which of them all must wait.
+
+Every thread runs the whole program. A shared equation is split by its outputs (a sum is never split, so the bits do not
+depend on the number of threads); all else is done by the first thread alone. A barrier stands before an equation only if
+it touches memory that another thread may have written, or may still read, since the last one. Whether sharing pays is
+decided here once, for a team of two: a loop whose steps would not get clearly faster stays on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ops.control import scan
+
+SHARE_NS = 3_000  # an equation shorter than this is not worth a barrier
+BARRIER_NS = 500  # measured: 350 ns when nobody is late
+START_NS = 60_000  # to wake the team up for one call
+GAIN = 0.85  # a shared loop must take less than this part of the time alone
+
+
+class Plan(Protocol):
+    """What is needed of a memory plan."""
+
+    slots: dict
+    nested: dict
+    scratch: dict
+
+
+Work = Callable[[Equation], tuple[float, bool, int]]  # nanoseconds; whether outputs can be split; bytes for each thread
+
+
+class Region(NamedTuple):
+    """A stretch of memory: of input or output number `index`, or of the arena from byte `index` on."""
+
+    kind: str
+    index: int
+    nbytes: int
+
+    def meets(self, other: Region) -> bool:
+        """Whether both touch a byte in common."""
+        if self.kind != other.kind:
+            return False
+        if self.kind != "arena":
+            return self.index == other.index
+        return self.index < other.index + other.nbytes and other.index < self.index + self.nbytes
+
+
+@dataclass
+class Sharing:
+    """For one graph: the equations that are `shared`, those with a barrier before them, and the same for loop bodies.
+
+    `alone` and `together` are the estimated nanoseconds on one thread and on two; `scratch` is what each thread but the
+    first wants for itself.
+    """
+
+    shared: set[Equation] = field(default_factory=set)
+    barriers: set[Equation] = field(default_factory=set)
+    nested: dict[Equation, Sharing] = field(default_factory=dict)
+    alone: float = 0.0
+    together: float = 0.0
+    scratch: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.shared)
+
+    def count(self) -> tuple[int, int]:
+        """How many equations are shared, and how many barriers stand between them, loop bodies included."""
+        inner = [s.count() for s in self.nested.values()]
+        loops = len([eq for eq in self.shared if eq.primitive is scan])
+        return len(self.shared) - loops + sum(a for a, _ in inner), len(self.barriers) + sum(b for _, b in inner)
+
+    def __str__(self) -> str:
+        if not self:
+            return "threads: one; the work is too small to share"
+        shared, barriers = self.count()
+        gain = self.alone / self.together
+        return f"threads: {shared} steps shared, {barriers} barriers; on two, an estimated {gain:.2f} times as fast"
+
+
+def share_work(graph: Graph, plan: Plan, work: Work) -> Sharing:
+    """Decide for a planned graph; `work` estimates one equation. Nothing is shared where it would not pay."""
+    found = _share(graph, plan, work)
+    return found if found and found.together + START_NS < GAIN * found.alone else Sharing(alone=found.alone, together=found.alone)
+
+
+def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
+    result = Sharing()
+    for eq in graph.equations:
+        if eq.primitive.lowering == "view":
+            continue
+        if eq.primitive is scan:
+            inner = _share(eq.params["body"], plan.nested[eq], work)
+            steps = eq.params["length"]
+            inner.together += 2 * BARRIER_NS
+            gains = bool(inner) and inner.together < GAIN * inner.alone
+            result.nested[eq] = inner if gains else Sharing()
+            alone, together = inner.alone * steps, (inner.together if gains else inner.alone) * steps
+            scratch, splits = inner.scratch, gains
+        else:
+            alone, can_split, scratch = work(eq)
+            splits = can_split and alone >= SHARE_NS
+            together = alone / 2 + BARRIER_NS if splits else alone
+        result.alone += alone
+        result.together += together
+        if splits:
+            result.shared.add(eq)
+            result.scratch = max(result.scratch, scratch)
+    if result:
+        result.barriers = _barriers(graph, plan, result, work)
+    return result
+
+
+def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equation]:
+    """Before which equations all threads must have finished what came before."""
+    roots: dict[Var, Var] = {}
+    found: set[Equation] = set()
+    since: list[tuple[bool, list[Region], list[Region]]] = []
+    for eq in graph.equations:
+        if eq.primitive.lowering == "view":
+            if not isinstance(eq.inputs[0], Literal):
+                roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
+            continue
+        reads = [_region(plan, roots.get(a, a)) for a in eq.inputs if isinstance(a, Var)]
+        writes = [_region(plan, out) for out in eq.outputs]
+        if eq in plan.scratch:
+            need = plan.nested[eq].peak if eq in plan.nested else work(eq)[2]
+            writes.append(Region("arena", plan.scratch[eq], need))
+        shared = eq in sharing.shared
+        loop = shared and eq.primitive is scan
+        if loop or any((shared or theirs) and _clash(reads, writes, r, w) for theirs, r, w in since):
+            found.add(eq)
+            since = []
+        if not loop:  # a shared loop ends with a barrier of its own
+            since.append((shared, reads, writes))
+    return found
+
+
+def _region(plan: Plan, var: Var) -> Region:
+    kind, index = plan.slots[var]
+    return Region(kind, index, max(var.type.nbytes, 1))
+
+
+def _clash(reads: list[Region], writes: list[Region], their_reads: list[Region], their_writes: list[Region]) -> bool:
+    return any(a.meets(b) for a in writes for b in (*their_reads, *their_writes)) or any(
+        a.meets(b) for a in reads for b in their_writes
+    )
