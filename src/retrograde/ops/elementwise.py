@@ -146,13 +146,16 @@ sign = elementwise("sign", np.sign, formula="\\operatorname{{sign}}({0})", kinds
 
 
 def _pick_pullback(first):
-    """The pullback of max or min: the cotangent goes to the operand that was picked."""
+    """The pullback of max or min: the cotangent goes to the operand that was picked.
+
+    Against a number the result tells as much as the operand, and the next step often keeps it anyway.
+    """
 
     def pullback(ct, z, x, y):
         if _is_number(y):
-            return where_else_zero(first(x, y), ct), None
+            return where_else_zero(first(z, y), ct), None
         if _is_number(x):
-            return None, where_else_zero(first(y, x), ct)
+            return None, where_else_zero(first(z, x), ct)
         half = where_else_zero(equal(x, y), ct * 0.5)
         return where_else_zero(first(x, y), ct) + half, where_else_zero(first(y, x), ct) + half
 
