@@ -97,6 +97,28 @@ def test_a_loop_with_exit_ends_at_the_same_step_for_all():
     assert (ys[:7] > 0).all() and (ys[7:] == 0).all()
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_steps_that_carry_nothing_are_dealt_out(reverse):
+    x, w = RNG.normal(size=(9, 60, 50)), RNG.normal(size=(50, 50)) / 7
+
+    def each(x):
+        def descend(carry, _):
+            x, total = carry
+            x = np.tanh(x @ w)
+            return (x, total + x.sum()), x[0]
+
+        (x, total), rows = rg.scan(descend, (x, np.zeros(())), length=20)
+        return {"last": x, "total": total, "rows": rows}
+
+    f = rg.jit(lambda x: rg.scan(lambda _, x: (None, each(x)), None, x, reverse=reverse)[1])
+    assert f.lower(x).sharing
+    one, two, many = (on(t, f, x) for t in (1, 2, 12))
+    for name, values in one.items():
+        assert values.tobytes() == two[name].tobytes() == many[name].tobytes()
+        for i in range(len(x)):
+            np.testing.assert_allclose(values[i], each(x[i])[name], rtol=1e-9)
+
+
 def test_ctrl_c_stops_all_threads_at_one_step():
     X = RNG.normal(size=(2000, 784)).astype(np.float32)
     y = RNG.integers(0, 10, 2000)

@@ -120,9 +120,12 @@ class _Module:
             shared = scope.sharing is not None and eq in scope.sharing.shared
             with self._alone(scope, not shared):
                 if primitive is scan:
-                    self._scan(eq, scope, operands, results, scratch, scope.sharing.nested[eq] if shared else None)
+                    inner = scope.sharing.nested.get(eq) if shared else None
+                    if shared and inner is None:  # a map: each thread has whole steps
+                        scratch = self._own_scratch(scratch)
+                    self._scan(eq, scope, operands, results, scratch, inner, shared and inner is None)
                 else:
-                    self._call(eq, operands, results, self._own_scratch(scratch, eq) if shared else scratch, shared)
+                    self._call(eq, operands, results, self._own_scratch(scratch) if shared else scratch, shared)
 
     def _place(self, scope: _Scope, var: Var) -> View:
         kind, index = scope.plan.slots[var]
@@ -144,7 +147,7 @@ class _Module:
         offset = scope.plan.scratch.get(eq)
         return self._arena(scope, offset) if offset is not None else ir.Constant(PTR, None)
 
-    def _own_scratch(self, scratch: ir.Value, eq: Equation) -> ir.Value:
+    def _own_scratch(self, scratch: ir.Value) -> ir.Value:
         """The planned working memory for the first thread; for any other its own, behind the arena."""
         if isinstance(scratch, ir.Constant):
             return scratch
@@ -219,34 +222,42 @@ class _Module:
     # -- loops of the graph
 
     def _scan(
-        self, eq: Equation, scope: _Scope, operands: list[View], results: list[View], arena: ir.Value, sharing: Sharing | None
-    ) -> None:
+        self, eq: Equation, scope: _Scope, operands: list[View], results: list[View], arena: ir.Value,
+        sharing: Sharing | None, dealt: bool,
+    ) -> None:  # fmt: skip
+        """A loop of the graph: `sharing` says how a team shares each step; `dealt` steps are each one thread's."""
         params, k, b = eq.params, self.k, self.b
         n_consts, n_carry, length = params["num_consts"], params["num_carry"], params["length"]
         body: Graph = params["body"]
         consts, init, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
         carry, ys = results[:n_carry], results[n_carry:]
-        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + 1)
+        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + (n_carry > 0))
+        begin, end = self.team.share(b, length) if dealt else (0, length)
         may_stop = scope.depth < 2
+
+        def turn(step: ir.Value) -> ir.Value:
+            return b.sub(k.index(length - 1), step) if params["reverse"] else step
+
         with self._alone(loop):
             for target, source in zip(carry, init):
                 if target.pointer is not source.pointer:
                     k.copy(target, source)
             if params["exit"] is not None or may_stop:
-                for y in ys:
-                    k.fill(y, 0)
+                for step in k.count(end, begin):
+                    for y in ys:
+                        k.fill(self._slice(y, turn(step)), 0)
         if sharing is not None:
             self._barrier()
         after = b.append_basic_block("after_scan")
-        for step in k.count(length):
-            i = b.sub(k.index(length - 1), step) if params["reverse"] else step
+        for step in k.count(end, begin):
+            i = turn(step)
             inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
             outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
             inner = _Scope(loop.plan, sharing, arena, inputs, outputs, loop.depth)
             self._graph(body, inner)
             self._next_carry(inner, body, carry)
             if may_stop:
-                self._poll(inner, after, count=scope.depth == 0)
+                self._poll(inner, after, count=scope.depth == 0 and n_carry > 0)
             if params["exit"] is not None:
                 wanted = k.load(carry[params["exit"]], ())
                 if sharing is not None:
@@ -284,7 +295,7 @@ class _Module:
         if count:
             with self._alone(scope):
                 counter = cell(b, self.cells, PROGRESS)
-                b.store(b.add(b.load(counter, typ=I64), self.k.index(1)), counter)
+                b.atomic_rmw("add", counter, self.k.index(1), "monotonic")
         seen = STOP if scope.sharing is None else AGREED
         word = b.load_atomic(cell(b, self.cells, seen), "monotonic", 8, typ=I64)
         self._branch_if(b.icmp_signed("!=", word, self.k.index(0)), after)

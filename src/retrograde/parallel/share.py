@@ -3,7 +3,8 @@
 Every thread runs the whole program. A shared equation is split by its outputs (a sum is never split, so the bits do not
 depend on the number of threads); all else is done by the first thread alone. A barrier stands before an equation only if
 it touches memory that another thread may have written, or may still read, since the last one. Whether sharing pays is
-decided here once, for a team of two: a loop whose steps would not get clearly faster stays on one thread.
+decided here once, for a team of two: a loop whose steps would not get clearly faster stays on one thread. The steps of a
+loop that carries nothing are dealt out whole, each thread with working memory of its own.
 """
 
 from __future__ import annotations
@@ -91,7 +92,13 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
     for eq in graph.equations:
         if eq.primitive.lowering == "view":
             continue
-        if eq.primitive is scan:
+        if eq.primitive is scan and not eq.params["num_carry"]:
+            steps = eq.params["length"]
+            alone = _share(eq.params["body"], plan.nested[eq], work).alone * steps
+            together = alone * -(-steps // 2) / max(steps, 1) + BARRIER_NS
+            scratch, splits = plan.nested[eq].peak, steps > 1 and together < GAIN * alone
+            together = together if splits else alone
+        elif eq.primitive is scan:
             inner = _share(eq.params["body"], plan.nested[eq], work)
             steps = eq.params["length"]
             inner.together += 2 * BARRIER_NS
@@ -107,7 +114,7 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
         result.together += together
         if splits:
             result.shared.add(eq)
-            result.scratch = max(result.scratch, scratch)
+            result.scratch = max(result.scratch, -(-scratch // 64) * 64)  # each on cache lines of its own
     if result:
         result.barriers = _barriers(graph, plan, result, work)
     return result
@@ -129,7 +136,7 @@ def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equ
             need = plan.nested[eq].peak if eq in plan.nested else work(eq)[2]
             writes.append(Region("arena", plan.scratch[eq], need))
         shared = eq in sharing.shared
-        loop = shared and eq.primitive is scan
+        loop = eq in sharing.nested and bool(sharing.nested[eq])
         if loop or any((shared or theirs) and _clash(reads, writes, r, w) for theirs, r, w in since):
             found.add(eq)
             since = []
