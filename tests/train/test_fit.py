@@ -143,6 +143,44 @@ def test_a_layer_of_the_users_own_trains_compiled_as_interpreted():
     assert fast.history["loss"][-1] < 0.5 * fast.history["loss"][0]
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_each_of_many_starts_is_the_run_of_its_seed(compiled):
+    settings = {"epochs": 12, "batch_size": 8, "validation": (X[:9], Y[:9]), "early_stopping": 2, "optimizer": optim.Adam(0.05)}
+    run = rg.fit(NET, (X, Y), starts=5, seed=3, compiled=compiled, **settings)
+    assert sorted(r.seed for r in run.starts) == [3, 4, 5, 6, 7]
+    scores = [r.score for r in run.starts]
+    assert scores == sorted(scores) and run.score == scores[0] and run.seed == run.starts[0].seed
+    assert len({r.epochs for r in run.starts}) > 1, "they stop early, each at its own epoch"
+    for start in run.starts:
+        alone = rg.fit(NET, (X, Y), seed=start.seed, **settings)
+        assert alone.epochs == start.epochs and alone.best_epoch == start.best_epoch and alone.updates == start.updates
+        np.testing.assert_allclose(alone.history["val_loss"], start.history["val_loss"], rtol=1e-4)
+        for a, b in zip(tree_leaves(alone.model), tree_leaves(start.model), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    assert "5; their losses run from" in run.summary()
+
+
+def test_many_starts_have_the_same_bits_however_they_are_called():
+    settings = {"starts": 6, "epochs": 9, "batch_size": 8, "validation": 0.2, "early_stopping": 3, "seed": 1}
+    one = rg.fit(NET, (X, Y), **settings)
+    shapes = []
+    two = rg.fit(NET, (X, Y), callbacks=[lambda h: shapes.append(h["loss"].shape)], **settings)
+    rg.set_threads(1)
+    three = rg.fit(NET, (X, Y), **settings)
+    rg.set_threads(None)
+    for a, b, c in zip(one.starts, two.starts, three.starts, strict=True):
+        assert a.seed == b.seed == c.seed and bits(a) == bits(b) == bits(c)
+        assert a.history["val_loss"].tobytes() == b.history["val_loss"].tobytes() == c.history["val_loss"].tobytes()
+    assert shapes[:2] == [(6, 1), (6, 2)]
+
+
+def test_starts_that_cannot_be():
+    with pytest.raises(ModelError, match="starts"):
+        rg.fit(NET, (X, Y), starts=0)
+    with pytest.raises(ModelError, match="give a fresh one"):
+        rg.fit(NET.init(0), (X, Y), starts=2)
+
+
 def test_progress_bar_and_summary(capsys):
     run = rg.fit(NET, (X, Y), epochs=3, progress=True)
     assert "epoch" in capsys.readouterr().out

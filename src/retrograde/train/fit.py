@@ -14,8 +14,8 @@ from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
 from retrograde.train.data import Data, prepare
-from retrograde.train.program import Settings, make_program, start
-from retrograde.train.run import Run
+from retrograde.train.program import Settings, make_many, make_program, start
+from retrograde.train.run import Run, best_of
 from retrograde.transforms import held_for_backward, trace, value_and_grad
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
@@ -34,6 +34,7 @@ def fit(
     validation: Any = None,
     early_stopping: int | None = None,
     callbacks: Iterable[Callable] = (),
+    starts: int = 1,
     seed: int = 0,
     progress: bool = False,
     compiled: bool = True,
@@ -45,45 +46,53 @@ def fit(
     f(prediction, target) in NumPy that returns a 0-d array. optimizer: an object of `retrograde.optim` (or of your own) or
     a name; by default Adam(1e-3). batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
-    class gives its share), or (X, y).
-    early_stopping: epochs to wait for a better validation loss; the best parameters are kept. callbacks: functions of the
-    history so far (a dict of arrays), called after each epoch; True ends the run. A network without parameters is
-    initialized from `seed`; one with parameters goes on from them, in their dtype. The same seed gives the same bits.
-    Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy.
+    class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
+    kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
+    network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
+    seed gives the same bits. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in
+    NumPy.
+
+    starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
+    seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
+    best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped.
 
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
-    if not net.initialized:
-        net = net.init(seed, dtype)
-    leaves = tree.tree_leaves(net)
+    for name, value in (("epochs", epochs), ("starts", starts)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ModelError(f"{name} must be a positive integer; it is {value!r}")
+    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
+        raise ModelError(f"batch_size must be a positive integer, or None for the full batch; it is {batch_size!r}")
+    if starts > 1 and net.initialized:
+        raise ModelError(f"starts={starts} draws {starts} initial points, but this network has its parameters; give a fresh one")
+    nets = [net] if net.initialized else [net.init(seed + i, dtype) for i in range(starts)]
+    leaves = tree.tree_leaves(nets[0])
     kind = leaves[0].dtype if leaves else np.dtype(dtype)
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
     points = prepare(data, sample_weight, validation, kind, seed)
     if early_stopping is not None and points.Xv is None:
         raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
-    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
-        raise ModelError(f"epochs must be a positive integer; it is {epochs!r}")
-    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
-        raise ModelError(f"batch_size must be a positive integer, or None for the full batch; it is {batch_size!r}")
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
-    _check_fit(net, points, loss_function)
+    _check_fit(nets[0], points, loss_function)
     settings = Settings(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
         loss_function is cross_entropy and points.y.ndim == 1,
     )  # fmt: skip
-    return _Driver(net, points, settings, int(epochs), seed, list(callbacks), progress, compiled).run()
+    return _Driver(nets, points, settings, int(epochs), seed, list(callbacks), progress, compiled).run()
 
 
 class _Driver:
-    """Calls the program for a stretch of epochs at a time and gathers its history."""
+    """Calls the program for a stretch of epochs at a time and gathers the history of each start."""
 
     def __init__(
-        self, net: Any, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool, compiled: bool
-    ):
-        self.net, self.points, self.settings, self.epochs, self.seed = net, points, settings, epochs, seed
+        self, nets: list, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool,
+        compiled: bool,
+    ):  # fmt: skip
+        self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
         self.callbacks, self.progress, self.compiled = callbacks, progress, compiled
-        self.rows: dict[str, list[np.ndarray]] = {}
-        self.done = 0
+        self.many = len(nets) > 1
+        self.rows: list[dict[str, list[np.ndarray]]] = [{} for _ in nets]
+        self.done = [0] * len(nets)
         self.seconds = 0.0
         self.interrupted = False
 
@@ -91,74 +100,111 @@ class _Driver:
         from retrograde.train.progress import progress_bar
 
         p, settings = self.points, self.settings
-        program = make_program(settings)
-        carry = start(self.net, settings, random.key(self.seed), p.Xv is not None)
+        program = (make_many if self.many else make_program)(settings)
+        carries = [start(n, settings, random.key(self.seed + i), p.Xv is not None) for i, n in enumerate(self.nets)]
         arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
         began = time.perf_counter()
         native = jit(program) if self.compiled else None
-        plan = native.lower(carry, *arrays, np.int64(0)) if native is not None else None
+        plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
         compile_seconds = time.perf_counter() - began
         stretch = 1 if self.progress or self.callbacks else self.epochs
+        reached = 0
         with progress_bar(self.progress, self.epochs) as show:
             try:
-                while self.done < self.epochs and not self.interrupted:
-                    limit = int(min(self.done + min(stretch, settings.length), self.epochs))
+                while reached < self.epochs and not self.interrupted:
+                    limit = min(reached + min(stretch, settings.length), self.epochs)
                     began = time.perf_counter()
                     if native is None:
-                        found, stopped = program(carry, *arrays, np.int64(limit)), False
+                        found, stopped = program(self._join(carries), *arrays, np.int64(limit)), False
                     else:
-                        found, stopped = native.run_interruptible(carry, *arrays, np.int64(limit))
+                        found, stopped = native.run_interruptible(self._join(carries), *arrays, np.int64(limit))
                     took = time.perf_counter() - began
-                    carry, rows = found
-                    finished = self._gather(carry, rows, stopped, took)
-                    show(self.done, self._history(), self._updates() / self.seconds)
-                    if self._early(carry, limit) or self._called_back():
+                    carries = self._gather(carries, *self._part(found), took)
+                    self.interrupted = stopped
+                    finished, reached = max(self.done) - reached, max(self.done)
+                    if finished:
+                        show(reached, self._history(), sum(map(self._updates, range(len(self.nets)))) / self.seconds)
+                    if all(map(self._ended, carries)) or self._called_back():
                         break
                     if self.progress and not self.callbacks:  # come back about ten times a second
                         stretch = max(1, int(finished * 0.1 / max(took, 1e-6)))
             except KeyboardInterrupt:  # between two stretches: what is finished is whole
-                if not self.rows:
+                if not any(self.done):
                     raise
                 self.interrupted = True
-        return self._result(carry, compile_seconds, plan)
+        return self._result(carries, compile_seconds, plan)
 
-    def _early(self, carry: dict, limit: int) -> bool:
-        return (bool(carry["stop"]) and int(carry["epoch"]) < limit) or self._out_of_patience(carry)
+    def _join(self, carries: list[Any]) -> Any:
+        """The carries of all starts as one, stacked along a first axis where there are many."""
+        return tree.tree_map(lambda *leaves: np.stack(leaves), *carries) if self.many else carries[0]
 
-    def _out_of_patience(self, carry: dict) -> bool:
-        return self.settings.patience is not None and int(carry["wait"]) >= self.settings.patience
+    def _part(self, found: Any) -> tuple[list[Any], list[Any]]:
+        """The carries and the history rows of each start."""
+        if not self.many:
+            return [found[0]], [found[1]]
+        carries, rows = found
+
+        def of_start(i: int, whole: Any) -> Any:
+            return tree.tree_map(lambda leaf: leaf[i], whole)
+
+        starts = range(len(self.nets))
+        return [of_start(i, carries) for i in starts], [of_start(i, rows) for i in starts]
+
+    def _ended(self, carry: Any) -> bool:
+        """Whether early stopping ended this start."""
+        return self.settings.patience is not None and int(carry.get("wait", 0)) >= self.settings.patience
+
+    def _gather(self, old: list[Any], new: list[Any], rows: list[Any], took: float) -> list[Any]:
+        """Take in what a stretch gave to each start that was still going on; returns the carries to go on from."""
+        self.seconds += took
+        result = []
+        for i, (before, after) in enumerate(zip(old, new)):
+            finished = int(after["epoch"]) - self.done[i]
+            if self._ended(before) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
+                result.append(before)
+                continue
+            for name, values in rows[i].items():
+                self.rows[i].setdefault(name, []).append(np.asarray(values[:finished], np.float64))
+            self.done[i] += finished
+            result.append(after)
+        return result
 
     def _called_back(self) -> bool:
         answers = [callback(self._history()) for callback in self.callbacks]  # each is asked, whatever the others say
         return any(answer is True for answer in answers)
 
-    def _gather(self, carry: dict, rows: dict, stopped: bool, took: float) -> int:
-        """Take in what a stretch of epochs gave; returns how many epochs it was."""
-        finished = int(carry["epoch"]) - self.done
-        self.seconds += took
-        self.interrupted = stopped
-        for name, values in rows.items():
-            self.rows.setdefault(name, []).append(np.asarray(values[:finished], np.float64))
-        self.done += finished
-        return finished
-
     def _history(self) -> dict[str, np.ndarray]:
-        return {name: np.concatenate(parts) for name, parts in self.rows.items() if name != "seen"}
+        """What callbacks see: one array a figure, of all starts where there are many."""
+        each = [self._history_of(i) for i in range(len(self.nets)) if self.done[i]]
+        if not self.many:
+            return each[0]
+        longest = max(self.done)
+        return {
+            name: np.stack([np.pad(h[name], (0, longest - len(h[name])), constant_values=np.nan) for h in each])
+            for name in each[0]
+        }
 
-    def _updates(self) -> int:
-        return int(sum(np.ceil(part / self.settings.batch).sum() for part in self.rows["seen"]))
+    def _history_of(self, i: int) -> dict[str, np.ndarray]:
+        return {name: np.concatenate(parts) for name, parts in self.rows[i].items() if name != "seen"}
 
-    def _result(self, carry: dict, compile_seconds: float, plan: Any) -> Run:
+    def _updates(self, i: int) -> int:
+        return int(sum(np.ceil(part / self.settings.batch).sum() for part in self.rows[i].get("seen", [])))
+
+    def _result(self, carries: list[Any], compile_seconds: float, plan: Any) -> Run:
+        price = _price(self.nets[0], self.points, self.settings)
+        runs = [self._run_of(i, c, compile_seconds, plan, price) for i, c in enumerate(carries) if self.done[i]]
+        return runs[0] if not self.many else best_of(runs)
+
+    def _run_of(self, i: int, carry: Any, compile_seconds: float, plan: Any, price: tuple[float, int]) -> Run:
         settings, best = self.settings, None
         model = carry["params"]
         if "best" in carry and int(carry["best_epoch"]) > 0:
             model, best = carry["best"], int(carry["best_epoch"])
-        flops, held = _price(self.net, self.points, settings)
         return Run(
-            model=model, history=self._history(), seed=self.seed, points=self.points.n, batch_size=settings.batch,
-            updates=self._updates(), seconds=self.seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
-            optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best, flops_per_update=flops,
-            held_bytes=held, program=plan,
+            model=model, history=self._history_of(i), seed=self.seed + i, points=self.points.n, batch_size=settings.batch,
+            updates=self._updates(i), seconds=self.seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
+            optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best, flops_per_update=price[0],
+            held_bytes=price[1], program=plan,
         )  # fmt: skip
 
 

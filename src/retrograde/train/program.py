@@ -123,3 +123,13 @@ def make_program(settings: Settings) -> Callable:
         )
 
     return program
+
+
+def make_many(settings: Settings) -> Callable:
+    """The same for many starts: carries and rows have a first axis, over which nothing is carried."""
+    program = make_program(settings)
+
+    def many(carries: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
+        return scan(lambda _, carry: (None, program(carry, X, y, weight, Xv, yv, limit)), None, carries)[1]
+
+    return many

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 
 @contextmanager
 def progress_bar(wanted: bool, epochs: int) -> Iterator[Callable[[int, dict[str, Any], float], None]]:
@@ -21,7 +23,7 @@ def progress_bar(wanted: bool, epochs: int) -> Iterator[Callable[[int, dict[str,
         task = bar.add_task("epochs", total=epochs, figures="")
 
         def show(done: int, history: dict[str, Any], speed: float) -> None:
-            figures = " ".join(f"{_SHORT.get(name, name)} {values[-1]:.3g}" for name, values in history.items())
+            figures = " ".join(f"{_SHORT.get(name, name)} {np.nanmin(values[..., -1]):.3g}" for name, values in history.items())
             bar.update(task, completed=done, figures=f"{figures} {_thousands(speed)} updates/s")
 
         yield show

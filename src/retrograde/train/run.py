@@ -1,8 +1,8 @@
-"""`Run`: what a training run was and what came of it."""
+"""`Run`: what a training run was and what came of it; of many starts, the best with all of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ class Run:
     flops_per_update: float = 0.0
     held_bytes: int = 0
     program: Any = field(default=None, repr=False)
+    starts: tuple[Run, ...] = field(default=(), repr=False)
+
+    @property
+    def score(self) -> float:
+        """What starts are ranked by: the validation loss of the parameters kept, else the last training loss."""
+        losses = self.history.get("val_loss", self.history["loss"])
+        return float(losses[self.best_epoch - 1 if self.best_epoch is not None else -1])
 
     @property
     def epochs(self) -> int:
@@ -35,19 +42,21 @@ class Run:
 
     @property
     def updates_per_second(self) -> float:
-        """Updates by seconds of training, without compilation."""
-        return self.updates / self.seconds if self.seconds else 0.0
+        """Updates (of all starts) by seconds of training, without compilation."""
+        updates = sum(run.updates for run in self.starts) or self.updates
+        return updates / self.seconds if self.seconds else 0.0
 
     def summary(self) -> str:
         """What the run was, as a lecture counts it."""
         per_epoch = -(-self.points // self.batch_size)
+        in_all = sum(run.updates for run in self.starts) or self.updates
         kind = "full batch" if self.batch_size >= self.points else "pure SGD" if self.batch_size == 1 else "mini-batch"
         lines = [
             ("parameters", f"{self.model.num_parameters:,}"),
             ("training points", f"{self.points:,}"),
             ("batch size", f"{self.batch_size:,} ({kind})"),
-            ("updates", f"{per_epoch:,} an epoch, {self.epochs:,} epochs, {self.updates:,} in all"),
-            ("passes", f"{self.updates:,} forward and {self.updates:,} backward, of {self.batch_size:,} points each"),
+            ("updates", f"{per_epoch:,} an epoch, {self.epochs:,} epochs, {in_all:,} in all"),
+            ("passes", f"{in_all:,} forward and {in_all:,} backward, of {self.batch_size:,} points each"),
             ("work", f"{self.flops_per_update:,.0f} floating-point operations an update"),
             ("held for the backward pass", f"{self.held_bytes:,} bytes, from the forward pass to their last use"),
             ("speed", f"{self.updates_per_second:,.0f} updates/s"),
@@ -56,18 +65,25 @@ class Run:
         ]
         if self.best_epoch is not None:
             lines.append(("kept", f"the parameters of epoch {self.best_epoch}, the best on validation"))
+        if self.starts:
+            scores = sorted(run.score for run in self.starts)
+            spread = f"from {scores[0]:.6g} to {scores[-1]:.6g}, the median {scores[len(scores) // 2]:.6g}"
+            lines.append(("starts", f"{len(self.starts):,}; their losses run {spread}; kept: that of seed {self.seed}"))
         if self.interrupted:
             lines.append(("interrupted", "by Ctrl-C; the last epoch may be a part"))
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the losses by epoch; returns matplotlib's axes."""
+        """Draw the losses by epoch, those of other starts in grey; returns matplotlib's axes."""
         try:
             import matplotlib.pyplot as plt
         except ImportError:
             raise ImportError("plotting needs matplotlib: pip install 'retrograde[plot]'") from None
         ax = ax or plt.subplots()[1]
+        name = "val_loss" if "val_loss" in self.history else "loss"
+        for run in self.starts:
+            ax.plot(np.arange(1, run.epochs + 1), run.history[name], color="0.8", linewidth=0.8)
         for name, values in self.history.items():
             if "loss" in name:
                 ax.plot(np.arange(1, len(values) + 1), values, label=name)
@@ -75,3 +91,9 @@ class Run:
         ax.set_ylabel("loss")
         ax.legend()
         return ax
+
+
+def best_of(runs: list[Run]) -> Run:
+    """The run with the lowest score (NaN counts as the highest), with all of them as its `starts`, best first."""
+    ranked = sorted(runs, key=lambda run: run.score if np.isfinite(run.score) else np.inf)
+    return replace(ranked[0], starts=tuple(ranked))
