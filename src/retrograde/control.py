@@ -34,6 +34,8 @@ def scan(
         given = sorted(map(str, lengths))
         raise ShapeError(f"scan: all of xs must have one first length (and `length` agree); they have {given}")
     (count,) = lengths
+    if count is None or count < 0:
+        raise ShapeError(f"scan: length is a number of steps, 0 or more; it is {count}")
     builder = tracing(concrete=False)
     carry = [new_input(builder, _Slot(type_of(x))) for x in carry_leaves]
     slices = [new_input(builder, _Slot(ArrayType(tuple(x.shape[1:]), x.dtype))) for x in x_leaves]
@@ -48,10 +50,11 @@ def scan(
     place = _exit_place(exit, new_carry, carry_out)
     graph = builder.finish([as_output(v) for v in (*carry_out, *y_out)])
     body = Graph((*graph.constants, *graph.inputs), graph.equations, graph.outputs)
-    found = _scan(
-        *graph.constants.values(), *carry_leaves, *x_leaves, body=body, length=count, num_consts=len(graph.constants),
-        num_carry=len(carry_leaves), reverse=reverse, exit=place,
-    )  # fmt: skip
+    operands = [*graph.constants.values(), *carry_leaves, *x_leaves]
+    params = {"body": body, "length": count, "num_consts": len(graph.constants), "num_carry": len(carry_leaves),
+              "reverse": reverse, "exit": place}  # fmt: skip
+    _scan.type_rule(*map(type_of, operands), **params)  # plain arrays would go to NumPy unchecked
+    found = _scan(*operands, **params)
     n = len(carry_leaves)
     return tree_unflatten(carry_tree, found[:n]), tree_unflatten(y_tree, found[n:])
 

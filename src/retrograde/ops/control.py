@@ -52,7 +52,7 @@ def _scan_reference(
             y[i] = value
         if exit is not None and bool(carry[exit]):
             break
-    return (*(np.asarray(c)[()] for c in carry), *ys)
+    return (*(np.array(c)[()] for c in carry), *ys)  # copies: a carry may be an operand, or a view of one
 
 
 def _nested(name: str, doc: str) -> Primitive:
