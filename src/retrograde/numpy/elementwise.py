@@ -217,10 +217,10 @@ if hasattr(np, "astype"):
 
 
 
-def _exact(primitive):
+def _exact(primitive: Any) -> Any:
     """A function that leaves integers and bools as they are."""
 
-    def call(x):
+    def call(x: Any) -> Any:
         x = as_operand(x)
         whole = promote(primitive.ufunc, x)[0]
         return whole if getattr(whole, "dtype", np.dtype(float)).kind in "iub" else apply(primitive, x)

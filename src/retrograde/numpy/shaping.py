@@ -134,7 +134,7 @@ def _joined(arrays: Any) -> list:
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, casting: Any = "same_kind") -> Any:
     """Joined along an existing axis."""
     refuse("concatenate", out=out)
     parts = _joined(arrays)
