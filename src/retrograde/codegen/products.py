@@ -29,6 +29,8 @@ def product_scratch(eq: Equation, vector_bytes: int) -> int:
 
 def emit_product(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
     """Emit out = x @ y over all batch axes; a team shares the longest of them, or the matrix where there is none."""
+    if 0 in out.shape:  # nothing to write, and tiles of no rows have no plan
+        return
     batch = out.shape[:-2]
     if k.team is None or not any(n > 1 for n in batch):
         for index in k.loop(*batch):

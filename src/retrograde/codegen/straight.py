@@ -24,7 +24,8 @@ def emit_straight(k: KernelEmitter, body: Graph, operands: list[View], outputs: 
     """Emit `outputs` from `operands`, element by element."""
     state = _Straight(k, dict(zip(body.inputs, operands)))
     for eq in body.equations:
-        state.values[eq.outputs[0]] = state.apply(eq)
+        if not state.look(eq):
+            state.values[eq.outputs[0]] = state.apply(eq)
     for out, view in zip(body.outputs, outputs):
         elements = state.array(out)
         for index in np.ndindex(*elements.shape):
@@ -47,6 +48,17 @@ class _Straight:
                 found[index] = self.k.load(view, index)
             self.values[atom] = found
         return self.values[atom]
+
+    def look(self, eq: Equation) -> bool:
+        """Leave a part of an operand in memory, so that only the elements that are used get loaded; says whether it did."""
+        source = eq.inputs[0] if eq.primitive.lowering == "view" else None
+        if source not in self.views or source in self.values or eq.outputs[0].type.size >= source.type.size:
+            return False
+        layout = eq.primitive.lower(self.views[source].layout, **eq.params)
+        if layout is None:
+            return False
+        self.views[eq.outputs[0]] = self.views[source].with_layout(layout)
+        return True
 
     def apply(self, eq: Equation) -> np.ndarray:
         """The elements of an equation's output."""
@@ -103,7 +115,7 @@ class _Straight:
 
         def read(index: tuple) -> ir.Value:
             known = [i.constant if isinstance(i, ir.Constant) else i for i in index]
-            if atom in self.views and not all(isinstance(i, int) for i in known):
+            if atom in self.views and (atom not in self.values or not all(isinstance(i, int) for i in known)):
                 return self.k.load(self.views[atom], index)
             array = self.array(atom)
             if all(isinstance(i, int) for i in known):
