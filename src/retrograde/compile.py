@@ -22,7 +22,7 @@ from retrograde.types import ArrayType, type_of
 class Compiled:
     """A graph as native code. Print it for the plan: kernels, buffers, peak bytes."""
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, flush_subnormals: bool = False):
         from retrograde.codegen.module import emit_module, scratch_of
         from retrograde.codegen.work import work_of
         from retrograde.runtime.blas import register_blas
@@ -35,13 +35,14 @@ class Compiled:
         self.graph = optimize(graph)
         self.plan: MemoryPlan = plan_memory(self.graph, scratch_of(width))
         self.sharing = share_work(self.graph, self.plan, work_of(width))
-        self.ir = emit_module(self.graph, self.plan, self.sharing, width)
+        self.ir = emit_module(self.graph, self.plan, self.sharing, width, flush_subnormals)
         if "rg_sgemm" in self.ir or "rg_dgemm" in self.ir:
             register_blas()
         module = NativeModule(self.ir)
         operands = [var.type for var in (*self.graph.inputs, *self.graph.constants)]
         results, sharing = [a.type for a in self.graph.outputs], self.sharing
-        self.executable = Executable(module, operands, results, self.plan.peak, bool(sharing), sharing.scratch)
+        entry = "main_flushing" if flush_subnormals else "main"
+        self.executable = Executable(module, operands, results, self.plan.peak, bool(sharing), sharing.scratch, entry)
         self.constants = [np.asarray(value) for value in self.graph.constants.values()]
         self.seconds = time.perf_counter() - start
 
@@ -60,8 +61,8 @@ class Compiled:
 class Jitted:
     """`f`, compiled for each new set of shapes and dtypes it is called with."""
 
-    def __init__(self, f: Callable, static_argnums: Sequence[int] = ()):
-        self.f = f
+    def __init__(self, f: Callable, static_argnums: Sequence[int] = (), flush_subnormals: bool = False):
+        self.f, self.flush_subnormals = f, flush_subnormals
         self.static = frozenset(static_argnums)
         self._cache: dict[Any, tuple[Compiled, Any]] = {}
         functools.update_wrapper(self, f, updated=())
@@ -111,7 +112,7 @@ class Jitted:
             graph, structure = trace_to_graph(named, [*(args[i] for i in dynamic), kwargs])
             if any(isinstance(value, Tracer) for value in graph.constants.values()):
                 raise CompileError("a jitted function closes over a traced value; pass it as an argument")
-            found = self._cache[key] = (Compiled(graph), structure)
+            found = self._cache[key] = (Compiled(graph, self.flush_subnormals), structure)
         return found
 
 
@@ -119,17 +120,20 @@ def _signature(leaf: Any) -> Any:
     return (type_of(leaf), type(leaf) if type(leaf) in (bool, int, float) else None)
 
 
-def jit(f: Callable | None = None, *, static_argnums: int | Sequence[int] = ()) -> Any:
+def jit(
+    f: Callable | None = None, *, static_argnums: int | Sequence[int] = (), flush_subnormals: bool = False
+) -> Any:
     """Compile `f` to native code: at the first call with new shapes or dtypes it is traced, later calls run the code.
 
     Arguments are pytrees of arrays; those at `static_argnums` are Python values that the code is specialized on (they
     must be hashable). Results equal the interpreted ones within the rounding of reassociated sums. Under `jit` values are
-    unknown while tracing: a Python `if` on one raises `TracerBoolError`.
+    unknown while tracing: a Python `if` on one raises `TracerBoolError`. With `flush_subnormals` the code counts numbers
+    nearer to zero than 1.2e-38 (float32) or 2.2e-308 (float64) as zero, as arithmetic on them is some hundred times slower.
     """
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     if f is None:
-        return lambda g: Jitted(g, static)
-    return Jitted(f, static)
+        return lambda g: Jitted(g, static, flush_subnormals)
+    return Jitted(f, static, flush_subnormals)
 
 
 def interpret(graph: Graph, arrays: Sequence[Any]) -> list[Any]:

@@ -88,3 +88,13 @@ def test_cells_lie_on_cache_lines_of_their_own():
     cells.stop()
     cells.reset()
     assert cells.progress == 0
+
+
+def test_subnormals_are_flushed_only_where_asked():
+    tiny = np.float32([1e-40, -1e-40, 1e-30, 0.5])
+    factor = np.float32(0.5)
+    kept, flushed = (rg.jit(lambda x, c: x * c, flush_subnormals=f)(tiny, factor) for f in (False, True))
+    np.testing.assert_array_equal(kept, tiny * factor)
+    assert flushed.tolist() == [0.0, 0.0, float(np.float32(1e-30) * factor), 0.25]
+    assert tiny[0] * factor != 0, "the mode is restored after the call"
+    assert rg.jit(lambda x, c: x * c)(tiny, factor)[0] != 0

@@ -19,6 +19,7 @@ from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import emit_product, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, memory_type
 from retrograde.codegen.straight import emit_straight
+from retrograde.codegen.subnormals import flushing
 from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
 from retrograde.codegen.view import View
 from retrograde.errors import CompileError
@@ -45,9 +46,9 @@ class Sharing(Protocol):
     scratch: int
 
 
-def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int) -> str:
-    """The text of the module for `graph`, whose entry is `main`."""
-    return _Module(graph, plan, sharing, vector_bytes).text()
+def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, flush: bool = False) -> str:
+    """The text of the module for `graph`, whose entry is `main`, or, where subnormals are to be flushed, `main_flushing`."""
+    return _Module(graph, plan, sharing, vector_bytes).text(flush)
 
 
 class _Scope:
@@ -81,7 +82,7 @@ class _Module:
         self._entry = entry
         self._start = start
 
-    def text(self) -> str:
+    def text(self, flush: bool) -> str:
         inputs, outputs, arena, self.cells, thread, threads = self.main.args
         self.team = Team(thread, threads)
         operands = (*self.graph.inputs, *self.graph.constants)
@@ -91,6 +92,8 @@ class _Module:
         self.b.ret_void()
         self.b.position_at_end(self._entry)
         self.b.branch(self._start)
+        if flush:
+            flushing(self.module, self.main)
         return str(self.module)
 
     def _argument(self, table: ir.Value, i: int, atom: Atom) -> View:

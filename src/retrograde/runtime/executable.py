@@ -37,11 +37,11 @@ class Executable:
 
     def __init__(
         self, module: NativeModule, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], arena_bytes: int,
-        shared: bool = False, scratch_bytes: int = 0,
+        shared: bool = False, scratch_bytes: int = 0, entry: str = "main",
     ):  # fmt: skip
         self.module, self.inputs, self.outputs, self.arena_bytes = module, tuple(inputs), tuple(outputs), arena_bytes
         self.shared, self.scratch_bytes = shared, scratch_bytes
-        self._main = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)(module.address("main"))
+        self._main = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)(module.address(entry))
         self._arenas: list[np.ndarray] = []
         self._lock = threading.Lock()
         self._idle_cells = Cells()

@@ -49,8 +49,8 @@ def fit(
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
     kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
     network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
-    seed gives the same bits. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in
-    NumPy.
+    seed gives the same bits. Subnormal numbers count as zero: a network that has learned its data by heart has many, and they
+    are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
@@ -104,7 +104,7 @@ class _Driver:
         carries = [start(n, settings, random.key(self.seed + i), p.Xv is not None) for i, n in enumerate(self.nets)]
         arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
         began = time.perf_counter()
-        native = jit(program) if self.compiled else None
+        native = jit(program, flush_subnormals=True) if self.compiled else None
         plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
         compile_seconds = time.perf_counter() - began
         stretch = 1 if self.progress or self.callbacks else self.epochs
