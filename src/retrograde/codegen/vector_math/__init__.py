@@ -1,14 +1,14 @@
 """Mathematical functions for generated code: `emit_math(builder, name, *args)`.
 
 Each function is emitted once per module, as an internal function of branch-free scalar code that LLVM inlines and then
-widens with the loop it stands in; errors are at most 2 units in the last place over the whole range, subnormal numbers,
-infinities, NaN and signed zeros included. The C library serves where such code would cost too much: power, sin, cos and
-tan in float64 (the last three need 1200 bits of 2 / pi for the largest arguments).
+widens with the loop it stands in. Errors are at most 2 units in the last place over the whole range, subnormal numbers
+and results included; infinities, NaN and signed zeros come out as the C library's. Nothing calls the C library, but `fma`
+on processors without a fused multiply-add.
+
+What float32 functions cost extra they compute in float64: power, hypot, cbrt, erfc, tan.
 """
 
 from __future__ import annotations
-
-import math
 
 from llvmlite import ir
 
@@ -17,7 +17,8 @@ from retrograde.codegen.vector_math import (
     exponential,
     inverse_trigonometric,
     logarithm,
-    roots_and_powers,
+    power,
+    roots,
     trigonometric,
 )
 from retrograde.codegen.vector_math.scalars import Math, Real
@@ -28,10 +29,12 @@ _EMITTED = {
     **error_function.FUNCTIONS,
     **trigonometric.FUNCTIONS,
     **inverse_trigonometric.FUNCTIONS,
-    **roots_and_powers.FUNCTIONS,
+    **roots.FUNCTIONS,
+    **power.FUNCTIONS,
 }
-_C_NAMES = {("sin", "f64"): "sin", ("cos", "f64"): "cos", ("tan", "f64"): "tan", ("power", "f64"): "pow"}
-INLINE_LIMIT = 1500  # instructions in one function; LLVM's time grows faster than their number
+# instructions to inline into one function: straight-line code takes LLVM a time that grows faster than their number; a
+# loop is widened only if all calls are inlined
+STRAIGHT_LIMIT, LOOP_LIMIT = 1500, 12000
 MATH_NAMES = tuple(_EMITTED)
 
 
@@ -40,23 +43,22 @@ def emit_math(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
     kind = args[0].type
     format_name = "f32" if isinstance(kind, ir.FloatType) else "f64"
     module = builder.module
-    emitted = (name, format_name) not in _C_NAMES
-    symbol = f"rg.{name}.{format_name}" if emitted else _C_NAMES[name, format_name]
+    symbol = f"rg.{name}.{format_name}"
     function = module.globals.get(symbol)
     if function is None:
         function = ir.Function(module, ir.FunctionType(kind, [kind] * len(args)), symbol)
         function.attributes.add("nounwind")
-        if emitted:
-            _define(function, format_name, name)
+        _define(function, format_name, name)
     return builder.call(function, args, attrs=() if _inlines(builder.function, function) else ("noinline",))
 
 
 def _inlines(caller: ir.Function, function: ir.Function) -> bool:
     """Whether one more call is to be inlined; counts what the caller has taken in so far."""
-    taken = getattr(caller, "inlined_math", 0) + len(function.blocks[0].instructions) if function.blocks else math.inf
-    if taken <= INLINE_LIMIT:
+    taken = getattr(caller, "inlined_math", 0) + len(function.blocks[0].instructions)
+    within = taken <= (LOOP_LIMIT if len(caller.blocks) > 2 else STRAIGHT_LIMIT)  # two blocks: entry and straight code
+    if within:
         caller.inlined_math = taken
-    return taken <= INLINE_LIMIT
+    return within
 
 
 def _define(function: ir.Function, format_name: str, name: str) -> None:

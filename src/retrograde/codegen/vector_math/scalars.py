@@ -83,6 +83,10 @@ class Int:
     def __ge__(self, other):
         return Bool(self.m, self.m.b.icmp_signed(">=", self.v, self._of(other)))
 
+    def below(self, other) -> Bool:
+        """Whether it is less, both without sign."""
+        return Bool(self.m, self.m.b.icmp_unsigned("<", self.v, self._of(other)))
+
     def is_(self, other) -> Bool:
         """Whether they are equal."""
         return Bool(self.m, self.m.b.icmp_signed("==", self.v, self._of(other)))

@@ -1,14 +1,14 @@
-"""cbrt, hypot, power.
+"""cbrt and hypot.
 
 cbrt: the exponent is divided by 3, a polynomial gives ten bits, Halley's iteration (which triples digits) the rest, and
-a Newton step whose residual is computed in two words rounds it. power is exp2(y log2(|x|)) in float64 for float32.
+a Newton step whose residual is computed in two words rounds it.
 """
 
 from __future__ import annotations
 
 import math
 
-from retrograde.codegen.vector_math import coefficients, exponential, logarithm
+from retrograde.codegen.vector_math import coefficients
 from retrograde.codegen.vector_math.scalars import Math, Real
 
 
@@ -52,20 +52,4 @@ def hypot(m: Math, x: Real, y: Real) -> Real:
     return m.where(abs(x).is_(math.inf) | abs(y).is_(math.inf), math.inf, found)
 
 
-def power(m: Math, x: Real, y: Real) -> Real:
-    """x**y in float32, with the C library's results at the corners: pow(x, 0) = pow(1, y) = 1 even for NaN."""
-    d = m.double()
-    base, y = m.widen(x), m.widen(y)
-    a = abs(base)
-    exponent = y * logarithm.log2(d, a)
-    one = y.is_(0.0) | base.is_(1.0) | (a.is_(1.0) & abs(y).is_(math.inf))
-    found = exponential.exp2(d, d.where(one, 0.0, exponent))
-    whole = d.intrinsic("rint", y).is_(y)
-    half = y * 0.5
-    odd = whole & ~d.intrinsic("rint", half).is_(half)
-    outside = (base < 0.0) & (a < math.inf) & ~whole & y.is_(y) & (abs(y) < math.inf)
-    found = d.where(outside, math.nan, d.copysign(found, d.where(odd, base, 1.0)))
-    return m.narrow(found)
-
-
-FUNCTIONS = {"cbrt": cbrt, "hypot": hypot, "power": power}
+FUNCTIONS = {"cbrt": cbrt, "hypot": hypot}
