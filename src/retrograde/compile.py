@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import CompileError, DataError
+from retrograde.errors import ClosesOverTracedError, DataError
 from retrograde.ir import Graph, evaluate
 from retrograde.memory import MemoryPlan, plan_memory
 from retrograde.optimize import optimize
 from retrograde.parallel import share_work
-from retrograde.trace import Tracer, trace_to_graph
+from retrograde.trace import Tracer, refuse_subclasses, trace_to_graph
 from retrograde.tree import tree_flatten, tree_unflatten
 from retrograde.types import ArrayType, type_of
 
@@ -72,7 +72,10 @@ class Jitted:
         leaves, key = self._leaves(args, kwargs)
         if any(isinstance(leaf, Tracer) for leaf in leaves):
             return self.f(*args, **kwargs)
-        compiled, structure = self._compiled(args, kwargs, key)
+        try:
+            compiled, structure = self._compiled(args, kwargs, key)
+        except ClosesOverTracedError:  # inside another trace: become a part of it
+            return self.f(*args, **kwargs)
         return tree_unflatten(structure, compiled(leaves))
 
     def lower(self, *args: Any, **kwargs: Any) -> Compiled:
@@ -87,20 +90,26 @@ class Jitted:
         return tree_unflatten(structure, found), interrupted
 
     def _leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
-        dynamic = [x for i, x in enumerate(args) if i not in self.static]
+        positions = self._static(args) if self.static else ()
+        dynamic = [x for i, x in enumerate(args) if i not in positions] if positions else args
         leaves, structure = tree_flatten((dynamic, kwargs))
-        static = tuple(x for i, x in enumerate(args) if i in self.static)
-        key = (structure, tuple(map(_signature, leaves)), static)
+        static = tuple(args[i] for i in positions)
+        key = (structure, tuple(map(_signature, leaves)), tuple(map(_kinds, static)), static)
         try:
             hash(key)
         except TypeError:
             raise DataError(f"static arguments must be hashable; one of {static!r} is not") from None
         return leaves, key
 
+    def _static(self, args: Sequence[Any]) -> list[int]:
+        count = len(args)
+        return sorted({i % count for i in self.static if -count <= i < count})
+
     def _compiled(self, args: Sequence[Any], kwargs: dict[str, Any], key: Any) -> tuple[Compiled, Any]:
         found = self._cache.get(key)
         if found is None:
-            dynamic = [i for i in range(len(args)) if i not in self.static]
+            positions = self._static(args)
+            dynamic = [i for i in range(len(args)) if i not in positions]
 
             def call(*values: Any) -> Any:
                 held = list(args)
@@ -111,13 +120,21 @@ class Jitted:
             named = call if self.static or kwargs else functools.wraps(self.f)(call)
             graph, structure = trace_to_graph(named, [*(args[i] for i in dynamic), kwargs])
             if any(isinstance(value, Tracer) for value in graph.constants.values()):
-                raise CompileError("a jitted function closes over a traced value; pass it as an argument")
+                raise ClosesOverTracedError("a jitted function closes over a traced value; pass it as an argument")
             found = self._cache[key] = (Compiled(graph, self.flush_subnormals), structure)
         return found
 
 
 def _signature(leaf: Any) -> Any:
+    if type(leaf) is np.ndarray:
+        return leaf.shape, leaf.dtype
+    refuse_subclasses(leaf)
     return (type_of(leaf), type(leaf) if type(leaf) in (bool, int, float) else None)
+
+
+def _kinds(static: Any) -> Any:
+    """The types in a static argument: 2, 2.0 and True are equal, but the code for them is not."""
+    return (type(static), *map(_kinds, static)) if isinstance(static, (tuple, frozenset)) else type(static)
 
 
 def jit(

@@ -51,6 +51,10 @@ class CompileError(RetrogradeError, RuntimeError):
     """Native code could not be made for a graph."""
 
 
+class ClosesOverTracedError(CompileError):
+    """A function to be compiled by itself uses a value of a trace around it."""
+
+
 class DataError(RetrogradeError, ValueError):
     """Training data or a table that cannot be used as it is."""
 

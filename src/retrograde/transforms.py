@@ -18,7 +18,7 @@ from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Graph, evaluate
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
-from retrograde.tree import tree_flatten, tree_map, tree_unflatten
+from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import ArrayType
 
 
@@ -67,9 +67,9 @@ class _Linearized:
         """Cotangents of the differentiated arguments, as their pytrees."""
         with np.errstate(all="ignore"):
             found = evaluate(self.backward.graph, [*self.kept, *cotangents])
-        flat = [
+        flat = _owned([
             np.zeros(t.shape, t.dtype)[()] if i is None else found[i] for t, i in zip(self.types, self.backward.reached)
-        ]
+        ], [*self.kept, *cotangents])  # fmt: skip
         result, start = [], 0
         for structure, leaves in zip(self.structures, self.leaves):
             result.append(tree_unflatten(structure, flat[start : start + len(leaves)]))
@@ -119,6 +119,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     output and returns a tuple, one cotangent tree a primal; it may be called any number of times.
     """
     run = _Linearized(f, primals, range(len(primals)), has_aux, scalar=False)
+    run.kept = _owned(run.kept, tree_leaves(primals))  # the caller may write into the primals before pulling back
     output = tree_unflatten(run.out_structure, run.outputs)
 
     def pullback(ct: Any) -> tuple:
@@ -209,6 +210,18 @@ def _with_kwargs(f: Callable, kwargs: dict) -> Callable:
     if not kwargs:
         return f
     return functools.wraps(f)(lambda *args: f(*args, **kwargs))
+
+
+def _owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
+    """Results in memory of their own, free to be written: copies of views, and of what was returned or given already."""
+    given = {id(x) for x in others}
+    result = []
+    for x in arrays:
+        if isinstance(x, np.ndarray) and (not x.flags.owndata or not x.flags.writeable or id(x) in given):
+            x = x.copy()
+        given.add(id(x))
+        result.append(x)
+    return result
 
 
 def _split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:

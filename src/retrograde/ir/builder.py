@@ -40,7 +40,7 @@ class Builder:
         self.equations: list[Equation] = []
         self.constants: dict[Var, Any] = {}
         self.values: dict[Var, Any] = {}
-        self._lifted: dict[int, Var] = {}
+        self._lifted: dict[int, tuple[Any, Var]] = {}
 
     def input(self, type: ArrayType, name: str | None = None, value: Any = None) -> Any:
         """A new input of the graph, as a symbol; `value` is what it is now, when the builder is concrete."""
@@ -61,11 +61,11 @@ class Builder:
             raise leaked(value)
         if builder is None and np.ndim(value) == 0:
             return Literal(value)
-        known = self._lifted.get(id(value))
-        if known is None:
-            known = self._lifted[id(value)] = Var(type_of(value))
-            self.constants[known] = value  # keeps `value` alive, so its id stays its own
-            self.values[known] = value
+        _, known = self._lifted.get(id(value), (None, None))
+        if known is None or _changed(value, self.constants[known]):
+            known = Var(type_of(value))
+            self._lifted[id(value)] = value, known  # keeps `value` alive, so its id stays its own
+            self.constants[known] = self.values[known] = _snapshot(value)
         return known
 
     def value(self, atom: Atom) -> Any:
@@ -92,6 +92,19 @@ class Builder:
         atoms = tuple(self.atom(out) for out in outputs)
         self.closed = True
         return eliminate_dead(Graph(tuple(self.inputs), self.equations, atoms, dict(self.constants)))
+
+
+def _snapshot(value: Any) -> Any:
+    """A constant as it is now: whoever owns the array may write into it before the graph is run or differentiated."""
+    if not isinstance(value, np.ndarray) or not (value.flags.writeable or value.base is not None):
+        return value
+    held = value.copy()
+    held.flags.writeable = False
+    return held
+
+
+def _changed(value: Any, held: Any) -> bool:
+    return held is not value and isinstance(value, np.ndarray) and not np.array_equal(value, held, equal_nan=True)
 
 
 def leaked(value: Any) -> LeakedTracerError:

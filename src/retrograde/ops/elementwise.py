@@ -54,10 +54,11 @@ remainder = elementwise("remainder", np.remainder, formula="{0} \\bmod {1}", ari
 def _power_pullback(ct, z, x, y):
     if _is_number(y):
         return ct * float(y) * x ** (float(y) - 1.0) if y != 0 else ct * 0.0, None
-    by_x = ct * y * power(x, y - 1.0)
-    # d/dy x**y = x**y log x, which is 0 where x is 0 and y is positive
-    safe = select(equal(x, x * 0.0), x * 0.0 + 1.0, x)
-    return by_x, ct * z * log(safe)
+    # d/dx x**y = y x**(y-1), which is 0 where y is 0, also at x = 0; d/dy x**y = x**y log x, which is 0 at x = 0 for y >= 0
+    one = np.ones((), ct.dtype)[()]
+    by_x = ct * y * power(x, select(equal(y, 0 * one), one, y - one))
+    with np.errstate(all="ignore"):  # a negative number as the base: NaN, said once by the result
+        return by_x, ct * z * log(select(equal(x, 0 * one), one, x))
 
 
 power = elementwise("power", np.power, formula="{0}^{{{1}}}", arity=2, kinds="fiu", domain=(0.3, 2.0),

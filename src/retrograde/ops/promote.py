@@ -23,10 +23,20 @@ def is_traced(x: Any) -> bool:
     return hasattr(x, "_builder")
 
 
+def refuse_subclasses(value: Any) -> None:
+    """Raise for arrays whose operations mean something else than ndarray's."""
+    if type(value) is not np.ndarray and isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        raise UnsupportedError(
+            f"a {type(value).__name__} cannot be traced: its own meaning of operations would be lost. Pass a plain array, "
+            "such as np.asarray(x) or x.filled(0)"
+        )
+
+
 def as_operand(x: Any) -> Any:
     """A symbol as it is, a Python number as it is (weak), anything else as an array that has no objects in it."""
     if is_traced(x) or type(x) in _WEAK or isinstance(x, np.generic):
         return x
+    refuse_subclasses(x)
     array = np.asarray(x)
     if array.dtype.kind not in "fiubc":
         raise UnsupportedError(

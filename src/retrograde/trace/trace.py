@@ -12,6 +12,7 @@ import numpy as np
 
 from retrograde.errors import UnsupportedError
 from retrograde.ir import Builder, Graph
+from retrograde.ops.promote import refuse_subclasses
 from retrograde.trace.tracer import Tracer
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 from retrograde.types import type_of
@@ -39,6 +40,7 @@ def tracing(concrete: bool) -> Builder:
 
 def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
     """A traced input that stands for `value` (an array, a tracer of an outer trace, or a Python number)."""
+    refuse_subclasses(value)
     weak = type(value) in (bool, int, float, complex) or getattr(value, "weak", False)
     if not isinstance(value, (np.ndarray, np.generic, Tracer)):
         array = np.asarray(value)
