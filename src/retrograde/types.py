@@ -54,7 +54,8 @@ def type_of(value: Any) -> ArrayType:
     """The `ArrayType` of an array, a NumPy scalar, a Python scalar, or anything with shape and dtype."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
-        return ArrayType(tuple(value.shape), np.dtype(dtype).newbyteorder("="))  # the order of bytes is no part of a type
+        dtype = np.dtype(dtype)
+        return ArrayType(tuple(value.shape), dtype if dtype.isnative else dtype.newbyteorder("="))  # of values, not of bytes
     array = np.asarray(value)
     return ArrayType(array.shape, array.dtype)
 

@@ -29,6 +29,9 @@ from retrograde.ops.control import fused, scan, straight
 from retrograde.ops.matmul import matmul
 
 
+DATA = object.__basicsize__  # where NumPy's array objects hold their data pointer: first after Python's own head
+
+
 class Plan(Protocol):
     """What the module needs of a memory plan."""
 
@@ -98,7 +101,8 @@ class _Module:
 
     def _argument(self, table: ir.Value, i: int, atom: Atom) -> View:
         slot = self.b.gep(table, [self.k.index(i)], inbounds=True, source_etype=PTR)
-        pointer = self.b.load(slot, typ=PTR)
+        held = self.b.gep(self.b.load(slot, typ=PTR), [self.k.index(DATA)], inbounds=True, source_etype=I8)
+        pointer = self.b.load(held, typ=PTR)
         return View(pointer, Layout.of(atom.type.shape), atom.type.dtype)
 
     # -- graphs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
+from array import array
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError
 from typing import Any
@@ -18,6 +19,7 @@ from retrograde.runtime.team import borrow, get_threads, give_back
 from retrograde.types import ArrayType
 
 _ALIGN = 64
+_LARGE = 1 << 16  # bytes from which an array that starts on a cache line is worth making one
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -45,8 +47,7 @@ class Executable:
         self._arenas: list[np.ndarray] = []
         self._lock = threading.Lock()
         self._idle_cells = Cells()
-        self._table_in = ctypes.c_void_p * max(len(self.inputs), 1)
-        self._table_out = ctypes.c_void_p * max(len(self.outputs), 1)
+        self._makers = [(aligned_empty if t.nbytes >= _LARGE else np.empty, *t) for t in self.outputs]
 
     def __call__(self, arrays: Sequence[Any], cells: Cells | None = None) -> list[Any]:
         """Run on arrays of just these types; inputs are never written."""
@@ -57,10 +58,8 @@ class Executable:
                 raise KeyboardInterrupt
             return results
         call = _Call(self, arrays, 1)
-        try:
-            call.run(cells or self._idle_cells, 0)
-        finally:
-            self._return(call)
+        call.run(cells or self._idle_cells, 0)
+        self._return(call)
         return call.found()
 
     def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None, interval: float = 0.05) -> tuple[list[Any], bool]:
@@ -103,7 +102,23 @@ class Executable:
         with self._lock:
             self._arenas.append(call.arena)
 
-    def _input(self, i: int, x: Any, want: ArrayType) -> np.ndarray:
+    def take(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+        """The operands as contiguous arrays of just the types that were compiled for."""
+        if len(arrays) != len(self.inputs):
+            raise GraphTypeError(f"compiled code takes {len(self.inputs)} arrays; it was given {len(arrays)}")
+        held = list(arrays)
+        i = -1
+        for x in arrays:  # a call of small code costs little more than this loop
+            i += 1
+            want = self.inputs[i]
+            if type(x) is np.ndarray and x.dtype is want[1] and x.shape == want[0]:
+                flags = x.flags
+                if flags.c_contiguous and flags.aligned:
+                    continue
+            held[i] = self._convert(i, x, want)
+        return held
+
+    def _convert(self, i: int, x: Any, want: ArrayType) -> np.ndarray:
         if not isinstance(x, np.ndarray):
             x = np.asarray(x, want.dtype)
         if not x.dtype.isnative:
@@ -112,29 +127,28 @@ class Executable:
             raise GraphTypeError(
                 f"input {i} of compiled code is {x.dtype}{list(x.shape)}; it was compiled for {want}. Compile again for it"
             )
-        flags = x.flags
-        if not (flags.c_contiguous and flags.aligned):
+        if not (x.flags.c_contiguous and x.flags.aligned):
             x = np.array(x, want.dtype, order="C", copy=True)
         return x
 
+    def make(self) -> list[np.ndarray]:
+        """Fresh arrays for the outputs."""
+        return [make(shape, dtype) for make, shape, dtype in self._makers]
+
 
 class _Call:
-    """The arrays of one call and the tables of their addresses."""
+    """The arrays of one call. Native code takes tables of the array objects and reads the data pointers itself."""
 
     def __init__(self, of: Executable, arrays: Sequence[Any], threads: int):
         self.threads = threads
         self.main = of._main
-        self.held = [of._input(i, x, t) for i, (x, t) in enumerate(zip(arrays, of.inputs, strict=True))]
-        self.results = [
-            aligned_empty(t.shape, t.dtype) if t.nbytes > 256 else np.empty(t.shape, t.dtype) for t in of.outputs
-        ]
+        self.held, self.results = of.take(arrays), of.make()
         self.arena = of._arena(of.arena_bytes + (threads - 1) * of.scratch_bytes)
-        self.sources = of._table_in(*[x.ctypes.data for x in self.held])
-        self.targets = of._table_out(*[y.ctypes.data for y in self.results])
+        self.sources, self.targets = array("Q", map(id, self.held)), array("Q", map(id, self.results))
 
     def run(self, cells: Cells, thread: int) -> None:
         """This thread's part of the program."""
-        sources, targets = ctypes.addressof(self.sources), ctypes.addressof(self.targets)
+        sources, targets = self.sources.buffer_info()[0], self.targets.buffer_info()[0]
         self.main(sources, targets, self.arena.ctypes.data, cells.address, thread, self.threads)
 
     def found(self) -> list[Any]:
