@@ -169,7 +169,7 @@ def draw_step(draw, rng, values, smooth):
         return f"[{places.tolist()} at {axis}]", lambda v: v[key], [i]
     if kind == "index-traced" and n and shape[0]:
         j = fitting(draw, values, lambda y: y.dtype.kind == "i" and y.size < 100)
-        return None if j is None else ("x[y % n]", lambda v, w: v[w % shape[0]], [i, j])
+        return None if j is None else ("x[y % n]", lambda v, w: rg.numpy.take(v, w % shape[0], axis=0), [i, j])
     if kind == "join":
         j = fitting(draw, values, lambda y: y.shape == shape)
         f = np.stack if n == 0 or draw(st.booleans()) else np.concatenate

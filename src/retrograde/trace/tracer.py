@@ -65,6 +65,7 @@ class Tracer(Symbol):
     def __array__(self, dtype=None, copy=None):
         raise TracerConversionError(
             f"{self!r} cannot become a plain array: it would lose its gradient.\n"
+            "Instead of a[i], with a plain array a and a traced i, write retrograde.numpy.take(a, i, axis=0). "
             "Instead of np.array([x, y]) write np.stack([x, y]); instead of assigning into a plain array (a[i] = x) "
             "build the result with np.stack, np.concatenate or np.where; instead of a function outside NumPy use one "
             "that works on traced arrays."
