@@ -15,16 +15,18 @@ ALLOWED = {
     "random": BASE | {"ops", "numpy"},
     "trace": BASE | {"ir", "ops", "numpy", "tree"},
     "autodiff": BASE | {"ir", "ops"},
+    "batching": BASE | {"ir", "ops"},
     "optimize": BASE | {"ir", "ops"},
     "memory": BASE | {"ir", "ops"},
     "parallel": BASE | {"ir", "ops"},
     "codegen": BASE | {"ir", "ops"},
     "runtime": BASE,
     "transforms": BASE | {"ir", "tree", "trace", "autodiff"},
+    "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
 ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
-API = {"", "control", "numpy", "random", "tree", "transforms", "compile", *BASE}
+API = {"", "control", "numpy", "random", "tree", "transforms", "vectorize", "compile", *BASE}
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}

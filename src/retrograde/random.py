@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde.errors import ShapeError
+from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, as_operand, astype
 from retrograde.ops.random import permutation as _permutation
@@ -25,8 +25,20 @@ def key(seed: int) -> np.ndarray:
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
+def _one(key: Any) -> Any:
+    """A single key; the primitives would take an array of keys as well."""
+    key = as_operand(key)
+    if tuple(key.shape) != (2,) or key.dtype != np.uint32:
+        raise GraphTypeError(
+            "a random key is a uint32 array of shape (2,), as retrograde.random.key(seed) makes; this one is "
+            f"{key.dtype} of shape {tuple(key.shape)}. For an array of keys map the function with rg.vmap"
+        )
+    return key
+
+
 def fold_in(key: Any, data: Any) -> Any:
     """A new key from a key and an integer (a layer's number, an epoch)."""
+    key = _one(key)
     data = astype(as_operand(data), np.uint32)
     first, second = key[0], key[1]
     mixed = rnp.stack([apply(ew.bitwise_xor, first, data), apply(ew.bitwise_xor, second, np.uint32(0x85EBCA6B))])
@@ -35,20 +47,21 @@ def fold_in(key: Any, data: Any) -> Any:
 
 def split(key: Any, num: int = 2) -> Any:
     """`num` new keys, shape (num, 2)."""
+    key = _one(key)
     turned = rnp.stack([key[0], apply(ew.bitwise_xor, key[1], np.uint32(0xC2B2AE35))])
     return rnp.reshape(random_bits(turned, shape=(2 * num,)), (num, 2))
 
 
 def bits(key: Any, shape: tuple[int, ...] = ()) -> Any:
     """Uniform uint32 words."""
-    return random_bits(key, shape=_shape(shape))
+    return random_bits(_one(key), shape=_shape(shape))
 
 
 def uniform(key: Any, shape: tuple[int, ...] = (), dtype: Any = np.float32, low: Any = 0.0, high: Any = 1.0) -> Any:
     """Uniform on [low, high): 24 random bits in float32, 53 in float64."""
     shape, dtype = _shape(shape), np.dtype(dtype)
     if dtype == np.float64:
-        words = astype(random_bits(key, shape=(*shape, 2)), np.float64)
+        words = astype(random_bits(_one(key), shape=(*shape, 2)), np.float64)
         unit = (rnp.floor(words[..., 0] * 2.0**-5) * 2.0**26 + rnp.floor(words[..., 1] * 2.0**-6)) * 2.0**-53
     else:
         words = apply(ew.right_shift, random_bits(key, shape=shape), np.uint32(8))
@@ -71,7 +84,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: tuple[int, ...] = ()) -> Any:
 
 def permutation(key: Any, n: int) -> Any:
     """A uniformly drawn order of 0 .. n-1, int64."""
-    return _permutation(key, n=int(n))
+    return _permutation(_one(key), n=int(n))
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

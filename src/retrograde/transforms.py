@@ -67,7 +67,7 @@ class _Linearized:
         """Cotangents of the differentiated arguments, as their pytrees."""
         with np.errstate(all="ignore"):
             found = evaluate(self.backward.graph, [*self.kept, *cotangents])
-        flat = _owned([
+        flat = owned([
             np.zeros(t.shape, t.dtype)[()] if i is None else found[i] for t, i in zip(self.types, self.backward.reached)
         ], [*self.kept, *cotangents])  # fmt: skip
         result, start = [], 0
@@ -119,7 +119,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     output and returns a tuple, one cotangent tree a primal; it may be called any number of times.
     """
     run = _Linearized(f, primals, range(len(primals)), has_aux, scalar=False)
-    run.kept = _owned(run.kept, tree_leaves(primals))  # the caller may write into the primals before pulling back
+    run.kept = owned(run.kept, tree_leaves(primals))  # the caller may write into the primals before pulling back
     output = tree_unflatten(run.out_structure, run.outputs)
 
     def pullback(ct: Any) -> tuple:
@@ -212,7 +212,7 @@ def _with_kwargs(f: Callable, kwargs: dict) -> Callable:
     return functools.wraps(f)(lambda *args: f(*args, **kwargs))
 
 
-def _owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
+def owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
     """Results in memory of their own, free to be written: copies of views, and of what was returned or given already."""
     given = {id(x) for x in others}
     result = []

@@ -41,6 +41,22 @@ def tree_paths(tree: Any) -> list[tuple[Any, ...]]:
     return optree.tree_paths(tree, namespace=NAMESPACE)
 
 
+def tree_prefix(prefix: Any, tree: Any) -> list[Any]:
+    """For each leaf of `tree` what `prefix`, a tree that may stop earlier, says of it; None and non-nodes say it of all below.
+
+    Raises ValueError where the prefix is built otherwise than the tree.
+    """
+    if prefix is None or optree.tree_is_leaf(prefix, namespace=NAMESPACE):
+        return [prefix] * len(tree_leaves(tree))
+    said = optree.tree_flatten_one_level(prefix, namespace=NAMESPACE)
+    if type(prefix) is not type(tree):
+        raise ValueError(f"a {type(prefix).__name__} where the tree has a {type(tree).__name__}")
+    below = optree.tree_flatten_one_level(tree, namespace=NAMESPACE)
+    if said.entries != below.entries:
+        raise ValueError(f"{type(tree).__name__} with {list(said.entries)} where the tree has {list(below.entries)}")
+    return [axis for p, t in zip(said.children, below.children) for axis in tree_prefix(p, t)]
+
+
 def register_node(cls: type, flatten: Callable, unflatten: Callable) -> None:
     """Make `cls` a node: `flatten(obj) -> (children, aux, names)`, `unflatten(aux, children) -> obj`."""
     optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)

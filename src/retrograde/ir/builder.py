@@ -36,6 +36,7 @@ class Builder:
         self.concrete = concrete
         self.locate = locate
         self.closed = False
+        self.lanes: int | None = None  # how many values each symbol stands for, when it is one lane of a `vmap`
         self.inputs: list[Var] = []
         self.equations: list[Equation] = []
         self.constants: dict[Var, Any] = {}

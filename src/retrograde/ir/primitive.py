@@ -86,7 +86,11 @@ class Primitive:
         return decorate
 
     def def_batch(self, rule: Callable) -> Callable:
-        """`rule(axes, *inputs, **params) -> (output, axis)` where the default of the family does not serve."""
+        """`rule(lanes, mapped, *inputs, **params) -> output`: one application for all lanes of `vmap`.
+
+        Inputs that are `mapped` (a bool for each) have one more axis, of length `lanes.size`, in front; so has the output.
+        A `multiple` primitive returns (outputs, mapped) instead. Without a rule the primitive is applied lane by lane.
+        """
         self.batch = rule
         return rule
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import GraphTypeError
-from retrograde.ir import Graph, Primitive, evaluate
+from retrograde.ir import Builder, Graph, Primitive, evaluate
+from retrograde.ops import elementwise as ew
+from retrograde.ops.reduce import all_
+from retrograde.ops.shape import reshape, spread, transpose
+from retrograde.ops.symbol import Symbol
 from retrograde.types import ArrayType
 
 scan = Primitive("scan", formula="\\operatorname{{scan}}", multiple=True)
@@ -53,6 +58,68 @@ def _scan_reference(
         if exit is not None and bool(carry[exit]):
             break
     return (*(np.array(c)[()] for c in carry), *ys)  # copies: a carry may be an operand, or a view of one
+
+
+@scan.def_batch
+def _scan_batch(
+    lanes: Any, mapped: Sequence[bool], *args: Any, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool,
+    exit: int | None,
+) -> tuple[tuple, tuple]:  # fmt: skip
+    """One loop for all lanes. A carry is mapped if it starts so or a step makes it so: steps are tried until none is added."""
+    end = num_consts + num_carry
+    carried = tuple(mapped[num_consts:end])
+    while True:
+        alone = exit is not None and carried[exit]
+        flags = (*mapped[:num_consts], *carried, *mapped[end:])
+        step, found = _step_of_lanes(lanes, body, flags, num_consts, num_carry, exit if alone else None)
+        grown = tuple(alone or c or f for c, f in zip(carried, found))
+        if grown == carried:
+            break
+        carried = grown
+    ended = (np.bool_(False), np.zeros(lanes.size, bool)) if alone else ()
+    carry = [spread(lanes, x, was or not now) for x, was, now in zip(args[num_consts:end], mapped[num_consts:end], carried)]
+    xs = [_swap_first(x) if m else x for x, m in zip(args[end:], mapped[end:])]
+    closed = tuple(step.constants.values())
+    out = scan(
+        *closed, *args[:num_consts], *ended, *carry, *xs,
+        body=Graph((*step.constants, *step.inputs), step.equations, step.outputs), length=length, reverse=reverse,
+        num_consts=len(closed) + num_consts, num_carry=len(ended) + num_carry, exit=0 if alone else exit,
+    )[len(ended) :]  # fmt: skip
+    ys = (_swap_first(y) if m else y for y, m in zip(out[num_carry:], found[num_carry:]))
+    return (*out[:num_carry], *ys), (*carried, *found[num_carry:])
+
+
+def _step_of_lanes(
+    lanes: Any, body: Graph, flags: Sequence[bool], num_consts: int, num_carry: int, exit: int | None
+) -> tuple[Graph, tuple[bool, ...]]:
+    """The body for all lanes, and which of its outputs are mapped.
+
+    With `exit`, lanes end each at a step of its own. Two carries more come first: whether all have ended, and who has; a lane
+    that has keeps its carry, and its ys are zeros.
+    """
+    end = num_consts + num_carry
+    builder = Builder(Symbol)
+    types = [v.type.with_shape((lanes.size, *v.type.shape)) if m else v.type for v, m in zip(body.inputs, flags)]
+    consts = [builder.input(t) for t in types[:num_consts]]
+    if exit is not None:
+        builder.input(ArrayType((), np.dtype(bool)))
+        ended = builder.input(ArrayType((lanes.size,), np.dtype(bool)))
+    carry = [builder.input(t) for t in types[num_consts:end]]
+    xs = [builder.input(t) for t in types[end:]]
+    outputs, found = lanes.evaluate(body, [*consts, *carry, *xs], flags)
+    if exit is None:
+        kept = (*(f or c for f, c in zip(found, flags[num_consts:end])), *found[num_carry:])
+        return builder.finish([spread(lanes, x, f or not k) for x, f, k in zip(outputs, found, kept)]), kept
+    outputs = [spread(lanes, x, f) for x, f in zip(outputs, found)]
+    old = [*carry, *(np.zeros((), y.dtype)[()] for y in outputs[num_carry:])]
+    now = ew.logical_or(ended, outputs[exit])
+    held = [ew.select(reshape(ended, shape=(lanes.size, *[1] * (len(new.shape) - 1))), x, new) for x, new in zip(old, outputs)]
+    return builder.finish([all_(now, axes=(0,)), now, *held]), (True,) * len(held)
+
+
+def _swap_first(x: Any) -> Any:
+    """The mapped axis and the axis of steps, exchanged."""
+    return transpose(x, axes=(1, 0, *range(2, len(x.shape))))
 
 
 def _nested(name: str, doc: str) -> Primitive:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
+from retrograde.ops.shape import reshape
 from retrograde.types import ArrayType
 
 
@@ -25,6 +26,21 @@ def broadcast_shapes(name: str, *types: ArrayType) -> tuple[int, ...]:
             f"{name}: shapes {shown} do not broadcast together; counted from the last axis, each pair of lengths must "
             "be equal or one of them 1"
         ) from None
+
+
+def batch_elementwise(primitive: Primitive) -> None:
+    """The batching rule of the family: ranks are filled up behind the mapped axis, then broadcasting lines up."""
+
+    @primitive.def_batch
+    def batch(lanes: Any, mapped: Sequence[bool], *xs: Any, **params: Any) -> Any:
+        rank = max(len(x.shape) - m for x, m in zip(xs, mapped))
+        return primitive(*[fill_rank(x, rank + 1) if m else x for x, m in zip(xs, mapped)], **params)
+
+
+def fill_rank(x: Any, rank: int) -> Any:
+    """`x` with axes of length 1 behind its first, so that it has `rank` of them."""
+    missing = rank - len(x.shape)
+    return reshape(x, shape=(x.shape[0], *[1] * missing, *x.shape[1:])) if missing else x
 
 
 def elementwise(
@@ -61,6 +77,7 @@ def elementwise(
         return ArrayType(broadcast_shapes(name, *types), np.dtype(result) if result else dtype)
 
     primitive.def_reference(reference)
+    batch_elementwise(primitive)
     if pullback is not None:
         primitive.def_pullback(pullback)
     if isinstance(lower, str):

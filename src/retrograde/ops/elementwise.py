@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Literal, Primitive
-from retrograde.ops.define import broadcast_shapes, elementwise
+from retrograde.ops.define import batch_elementwise, broadcast_shapes, elementwise
 from retrograde.types import ArrayType
 
 
@@ -248,6 +248,7 @@ def _select_type(c: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
 
 
 select.def_reference(lambda c, x, y: np.where(c, x, y))
+batch_elementwise(select)
 select.def_lower("elementwise")(lambda e, c, x, y: e.select(c, x, y))
 
 
@@ -273,6 +274,7 @@ def _convert_type(x: ArrayType, *, dtype: np.dtype) -> ArrayType:
 
 
 convert.def_reference(lambda x, *, dtype: np.asarray(x).astype(dtype)[()])
+batch_elementwise(convert)
 convert.def_lower("elementwise")(lambda e, x, *, dtype: e.cast(x, dtype))
 
 

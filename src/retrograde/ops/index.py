@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
+from retrograde.ops.shape import broadcast_to, reshape, spread, transpose
 from retrograde.types import ArrayType
 
 iota = Primitive("iota", formula="0, 1, \\ldots", flops=0)
@@ -64,6 +67,24 @@ def _gather_pullback(ct, z, x, idx, *, axis: int):
     return scatter_add(ct, idx, axis=axis, size=x.shape[axis]), None
 
 
+@gather.def_batch
+def _gather_batch(lanes, mapped, x, idx, *, axis: int):
+    if not mapped[1]:
+        return gather(x, idx, axis=axis + 1)
+    if not mapped[0]:  # the lanes come out where the indices' first axis goes; they belong in front
+        found = gather(x, idx, axis=axis)
+        return transpose(found, axes=(axis, *(a for a in range(len(found.shape)) if a != axis)))
+    lines = _one_index_a_line(idx, x.shape, axis + 1)
+    return reshape(take_along(x, lines, axis=axis + 1), shape=(*x.shape[: axis + 1], *idx.shape[1:], *x.shape[axis + 2 :]))
+
+
+def _one_index_a_line(idx, shape: tuple[int, ...], axis: int):
+    """Indices of shape (lanes, ...) as those that `take_along_axis` wants for an array of this shape."""
+    count = math.prod(idx.shape[1:])
+    filled = (shape[0], *[1] * (axis - 1), count, *[1] * (len(shape) - axis - 1))
+    return broadcast_to(reshape(idx, shape=filled), shape=(*shape[:axis], count, *shape[axis + 1 :]))
+
+
 @gather.def_samples
 def _gather_samples() -> list:
     x = np.arange(12.0).reshape(3, 4)
@@ -106,6 +127,17 @@ def _scatter_lower(k, outputs, inputs, *, axis: int, size: int) -> None:
 scatter_add.def_pullback(lambda ct, z, u, idx, *, axis, size: (gather(ct, idx, axis=axis), None))
 
 
+@scatter_add.def_batch
+def _scatter_batch(lanes, mapped, updates, idx, *, axis: int, size: int):
+    if not mapped[1]:
+        return scatter_add(updates, idx, axis=axis + 1, size=size)
+    updates = spread(lanes, updates, mapped[0])
+    count, rank = math.prod(idx.shape[1:]), len(idx.shape) - 1
+    flat = (*updates.shape[: axis + 1], count, *updates.shape[axis + 1 + rank :])
+    lines = _one_index_a_line(idx, flat, axis + 1)
+    return put_along(reshape(updates, shape=flat), lines, axis=axis + 1, size=size)
+
+
 @scatter_add.def_samples
 def _scatter_samples() -> list:
     u = np.arange(1.0, 13.0).reshape(3, 4)
@@ -138,6 +170,11 @@ def _take_along_lower(e, index, read, types, *, axis: int):
 
 
 take_along.def_pullback(lambda ct, z, x, idx, *, axis: (put_along(ct, idx, axis=axis, size=x.shape[axis]), None))
+
+
+@take_along.def_batch
+def _take_along_batch(lanes, mapped, x, idx, *, axis: int):
+    return take_along(spread(lanes, x, mapped[0]), spread(lanes, idx, mapped[1]), axis=axis + 1)
 
 
 @take_along.def_samples
@@ -179,6 +216,11 @@ def _put_along_lower(k, outputs, inputs, *, axis: int, size: int) -> None:
 
 
 put_along.def_pullback(lambda ct, z, u, idx, *, axis, size: (take_along(ct, idx, axis=axis), None))
+
+
+@put_along.def_batch
+def _put_along_batch(lanes, mapped, x, idx, *, axis: int, size: int):
+    return put_along(spread(lanes, x, mapped[0]), spread(lanes, idx, mapped[1]), axis=axis + 1, size=size)
 
 
 @put_along.def_samples

@@ -6,7 +6,8 @@ import numpy as np
 
 from retrograde.errors import ShapeError
 from retrograde.ir import Primitive
-from retrograde.ops.shape import transpose
+from retrograde.ops import elementwise as ew
+from retrograde.ops.shape import reshape, spread, transpose
 from retrograde.types import ArrayType
 
 matmul = Primitive(
@@ -33,6 +34,23 @@ def swap_last(x):
 
 
 matmul.def_pullback(lambda ct, z, x, y: (matmul(ct, swap_last(y)), matmul(swap_last(x), ct)))
+
+
+@matmul.def_batch
+def _matmul_batch(lanes, mapped, x, y):
+    """One product for all lanes where one operand is the same in all: (s, m, k) @ (k, n) is (s m, k) @ (k, n)."""
+    if x.shape[-1] == 1 and x.dtype.kind != "b":  # an outer product sums nothing, so it can be fused with what reads it
+        return ew.multiply(x, y)
+    plain = len(x.shape) - mapped[0] == 2
+    if plain and not mapped[1]:
+        flat = matmul(reshape(x, shape=(lanes.size * x.shape[1], x.shape[2])), y)
+        return reshape(flat, shape=(*x.shape[:2], y.shape[-1]))
+    if plain and not mapped[0] and y.shape[-1] <= _NARROW:
+        return swap_last(_matmul_batch(lanes, (True, False), swap_last(y), swap_last(x)))
+    return matmul(spread(lanes, x, mapped[0]), spread(lanes, y, mapped[1]))
+
+
+_NARROW = 8  # columns; (m, k) @ (s, k, n) with more is s products of a size that pays by itself, and y need not be copied
 
 
 @matmul.def_samples

@@ -36,24 +36,27 @@ def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def _check_key(key: ArrayType) -> None:
-    if key.shape != (2,) or key.dtype != _U32:
+    if key.shape[-1:] != (2,) or key.dtype != _U32:
         raise GraphTypeError(f"a random key is a uint32 array of shape (2,), as retrograde.random.key(seed) makes; not {key}")
 
 
 random_bits = Primitive("random_bits", formula="\\operatorname{{bits}}({0})", flops=0)
+random_bits.__doc__ = "Uniform words of `shape` for a key of shape (2,); for an array of keys, (..., 2), such a draw for each."
 
 
 @random_bits.def_type
 def _bits_type(key: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     _check_key(key)
-    return ArrayType(tuple(shape), _U32)
+    return ArrayType((*key.shape[:-1], *shape), _U32)
 
 
 @random_bits.def_reference
 def _bits_reference(key, *, shape: tuple[int, ...]):
+    key = np.asarray(key)
     size = math.prod(shape)
-    blocks = philox(np.arange(-(-size // 4), dtype=np.uint64), np.asarray(key))
-    return blocks.reshape(-1)[:size].reshape(shape)[()]
+    counter = np.arange(-(-size // 4), dtype=np.uint64)
+    drawn = [philox(counter, one).reshape(-1)[:size] for one in key.reshape(-1, 2)]
+    return np.array(drawn, np.uint32).reshape((*key.shape[:-1], *shape))[()]
 
 
 def _emit_block(e, counter, key) -> tuple:
@@ -86,37 +89,44 @@ def _emit_word(e, linear, key):
 @random_bits.def_lower("element")
 def _bits_lower(e, index, read, types, *, shape: tuple[int, ...]):
     at = e.of(np.int64)
-    linear = at.const(0)
-    for i, n in zip(index, shape):
+    linear, lead = at.const(0), types[0].ndim - 1
+    for i, n in zip(index[lead:], shape):
         linear = at.add(at.mul(linear, at.const(n)), i)
-    key = [read[0]((at.const(0),)), read[0]((at.const(1),))]
+    key = [read[0]((*index[:lead], at.const(word))) for word in (0, 1)]
     return _emit_word(e, linear, key)
 
 
+random_bits.def_batch(lambda lanes, mapped, key, *, shape: random_bits(key, shape=shape))
 random_bits.def_pullback(lambda ct, z, key, *, shape: (None,))
 
 
 @random_bits.def_samples
 def _bits_samples() -> list:
     key = np.array([7, 11], np.uint32)
-    return [((key,), {"shape": s}) for s in ((), (5,), (3, 7), (0, 2))]
+    keys = np.arange(12, dtype=np.uint32).reshape(3, 2, 2)
+    return [((key,), {"shape": s}) for s in ((), (5,), (3, 7), (0, 2))] + [
+        ((keys,), {"shape": (7,)}), ((keys[0],), {"shape": ()}), ((keys[:0],), {"shape": (2,)})]  # fmt: skip
 
 
 permutation = Primitive("permutation", formula="\\operatorname{{permutation}}({0})", flops=0)
 permutation.__doc__ = (
     "A uniformly drawn order of 0 .. n-1 (int64): Fisher and Yates's shuffle from the end (Knuth, TAOCP 2, 3.4.2), place i "
-    "exchanged with place (bits[i] * (i + 1)) >> 32."
+    "exchanged with place (bits[i] * (i + 1)) >> 32. For an array of keys, (..., 2), an order for each."
 )
 
 
 @permutation.def_type
 def _permutation_type(key: ArrayType, *, n: int) -> ArrayType:
     _check_key(key)
-    return ArrayType((n,), np.dtype(np.int64))
+    return ArrayType((*key.shape[:-1], n), np.dtype(np.int64))
 
 
 @permutation.def_reference
 def _permutation_reference(key, *, n: int):
+    key = np.asarray(key)
+    if key.ndim > 1:
+        orders = [_permutation_reference(one, n=n) for one in key.reshape(-1, 2)]
+        return np.array(orders, np.int64).reshape(*key.shape[:-1], n)
     bits = np.asarray(_bits_reference(key, shape=(n,))).astype(np.uint64)
     places = ((bits * np.arange(1, n + 1, dtype=np.uint64)) >> np.uint64(32)).tolist()
     order = list(range(n))
@@ -128,9 +138,14 @@ def _permutation_reference(key, *, n: int):
 
 @permutation.def_lower("kernel")
 def _permutation_lower(k, outputs, inputs, *, n: int) -> None:
-    out, work = outputs[0], k.scratch(np.int64, n)
+    work = k.scratch(np.int64, n)
+    for lead in k.loop(*outputs[0].shape[:-1]):
+        _emit_permutation(k, outputs[0], inputs[0], work, lead, n)
+
+
+def _emit_permutation(k, out, keys, work, lead: tuple, n: int) -> None:
     at, w = k.scalar(np.int64), k.scalar(_U64)
-    key = [k.load(inputs[0], (i,)) for i in (0, 1)]
+    key = [k.load(keys, (*lead, i)) for i in (0, 1)]
     for block in k.count(-(-n // 4)):  # first the places, four a block, in the output's own memory
         words = _emit_block(k.scalar(_U32), block, key)
         for lane, word in enumerate(words):
@@ -138,20 +153,21 @@ def _permutation_lower(k, outputs, inputs, *, n: int) -> None:
             inside = at.compare("<", i, at.const(n))
             place = w.shift_right(w.mul(word, w.add(i, w.const(1))), w.const(32))
             with k.b.if_then(inside):
-                k.store(out, (i,), place)
+                k.store(out, (*lead, i), place)
     # places before i are still wanted while the order is built, so the order lies beside them
     for i in k.count(n):
         k.store(work, (i,), i)
     for step in k.count(max(n - 1, 0)):
         i = at.sub(at.const(n - 1), step)
-        j = k.load(out, (i,))
+        j = k.load(out, (*lead, i))
         moved, drawn = k.load(work, (i,)), k.load(work, (j,))
         k.store(work, (j,), moved)
-        k.store(out, (i,), drawn)
+        k.store(out, (*lead, i), drawn)
     if n:
-        k.store(out, (0,), k.load(work, (0,)))
+        k.store(out, (*lead, 0), k.load(work, (0,)))
 
 
+permutation.def_batch(lambda lanes, mapped, key, *, n: permutation(key, n=n))
 permutation.scratch = lambda key, *, n: 8 * n
 permutation.def_pullback(lambda ct, z, key, *, n: (None,))
 
@@ -159,4 +175,5 @@ permutation.def_pullback(lambda ct, z, key, *, n: (None,))
 @permutation.def_samples
 def _permutation_samples() -> list:
     key = np.array([3, 5], np.uint32)
-    return [((key,), {"n": n}) for n in (0, 1, 2, 10, 101)]
+    keys = np.arange(8, dtype=np.uint32).reshape(2, 2, 2)
+    return [((key,), {"n": n}) for n in (0, 1, 2, 10, 101)] + [((keys,), {"n": 5}), ((keys[0],), {"n": 0})]

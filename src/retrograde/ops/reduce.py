@@ -40,6 +40,7 @@ def _reduction(
 
     primitive.def_reference(lambda x, *, axes: reference(x, axes))
     primitive.def_lower("reduction")(lambda: (identity, combine))
+    primitive.def_batch(lambda lanes, mapped, x, *, axes: primitive(x, axes=tuple(a + 1 for a in axes)))
 
     @primitive.def_samples
     def samples() -> list:
@@ -139,6 +140,7 @@ def _arg_extreme(name: str, reference, better: str) -> Primitive:
 
     primitive.def_reference(lambda x, *, axis: np.asarray(reference(x, axis), np.int64)[()])
     primitive.def_pullback(lambda ct, z, x, *, axis: (None,))
+    primitive.def_batch(lambda lanes, mapped, x, *, axis: primitive(x, axis=axis + 1))
 
     @primitive.def_lower("kernel")
     def lower(k, outputs, inputs, *, axis: int) -> None:

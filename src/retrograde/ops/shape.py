@@ -28,6 +28,7 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
 
 reshape.def_reference(lambda x, *, shape: np.reshape(x, shape)[()])
 reshape.def_lower("view")(lambda layout, *, shape: layout.reshape(shape))
+reshape.def_batch(lambda lanes, mapped, x, *, shape: reshape(x, shape=(lanes.size, *shape)))
 reshape.def_pullback(lambda ct, z, x, *, shape: (reshape(ct, shape=x.shape),))
 
 
@@ -47,6 +48,7 @@ def _transpose_type(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
 
 transpose.def_reference(lambda x, *, axes: np.transpose(x, axes))
 transpose.def_lower("view")(lambda layout, *, axes: layout.transpose(axes))
+transpose.def_batch(lambda lanes, mapped, x, *, axes: transpose(x, axes=(0, *(a + 1 for a in axes))))
 
 
 @transpose.def_pullback
@@ -76,6 +78,17 @@ broadcast_to.def_reference(lambda x, *, shape: np.broadcast_to(x, shape)[()])
 broadcast_to.def_lower("view")(lambda layout, *, shape: layout.broadcast(shape))
 
 
+@broadcast_to.def_batch
+def _broadcast_batch(lanes, mapped, x, *, shape):
+    filled = (lanes.size, *[1] * (len(shape) + 1 - len(x.shape)), *x.shape[1:])
+    return broadcast_to(reshape(x, shape=filled), shape=(lanes.size, *shape))
+
+
+def spread(lanes: Any, x: Any, mapped: bool) -> Any:
+    """`x` with the mapped axis in front: itself, or repeated for every lane where it is the same in all."""
+    return x if mapped else broadcast_to(x, shape=(lanes.size, *x.shape))
+
+
 @broadcast_to.def_pullback
 def _broadcast_pullback(ct, z, x, *, shape):
     from retrograde.ops.reduce import sum_to_shape
@@ -103,6 +116,14 @@ def _slices(start: tuple, limit: tuple, step: tuple) -> tuple:
 
 slice_.def_reference(lambda x, *, start, limit, step: x[_slices(start, limit, step)])
 slice_.def_lower("view")(lambda layout, *, start, limit, step: layout.slice(start, limit, step))
+
+
+
+@slice_.def_batch
+def _slice_batch(lanes, mapped, x, *, start, limit, step):
+    return slice_(x, start=(0, *start), limit=(lanes.size, *limit), step=(1, *step))
+
+
 slice_.def_pullback(
     lambda ct, z, x, *, start, limit, step: (embed(ct, shape=x.shape, start=start, limit=limit, step=step),)
 )
@@ -144,6 +165,13 @@ def _embed_lower(k, outputs, inputs, *, shape, start, limit, step) -> None:
 
 
 embed.moves = True
+
+
+@embed.def_batch
+def _embed_batch(lanes, mapped, x, *, shape, start, limit, step):
+    return embed(x, shape=(lanes.size, *shape), start=(0, *start), limit=(lanes.size, *limit), step=(1, *step))
+
+
 embed.def_pullback(lambda ct, z, x, *, shape, start, limit, step: (slice_(ct, start=start, limit=limit, step=step),))
 
 
@@ -189,6 +217,11 @@ def _concatenate_lower(k, outputs, inputs, *, axis: int) -> None:
 
 
 concatenate.moves = True
+
+
+@concatenate.def_batch
+def _concatenate_batch(lanes, mapped, *xs, axis: int):
+    return concatenate(*[spread(lanes, x, m) for x, m in zip(xs, mapped)], axis=axis + 1)
 
 
 @concatenate.def_pullback

@@ -19,7 +19,9 @@ from retrograde.types import type_of
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__))
-_OWN = tuple(os.path.join(_HERE, part) + os.sep for part in ("ir", "ops", "numpy", "trace", "autodiff")) + (_NUMPY + os.sep,)
+_OWN = tuple(os.path.join(_HERE, part) + os.sep for part in ("ir", "ops", "numpy", "trace", "autodiff", "batching")) + (
+    _NUMPY + os.sep, os.path.join(_HERE, "vectorize.py"),
+)  # fmt: skip
 
 
 def user_location() -> tuple[str, int, str] | None:
@@ -33,9 +35,11 @@ def user_location() -> tuple[str, int, str] | None:
     return None
 
 
-def tracing(concrete: bool) -> Builder:
-    """A builder whose symbols are tracers; a concrete one computes as it records."""
-    return Builder(Tracer, concrete=concrete, locate=user_location)
+def tracing(concrete: bool, lanes: int | None = None) -> Builder:
+    """A builder whose symbols are tracers; a concrete one computes as it records; in one for `vmap` each is `lanes` values."""
+    builder = Builder(Tracer, concrete=concrete, locate=user_location)
+    builder.lanes = lanes
+    return builder
 
 
 def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:

@@ -78,6 +78,11 @@ class Tracer(Symbol):
         builder = self._builder
         if builder.concrete and not builder.closed:
             return builder.value(self.atom)
+        if builder.lanes is not None:
+            raise TracerBoolError(
+                f"{what} was asked of {self!r}, which is mapped by vmap: it stands for {builder.lanes} values at once, and there "
+                f"is no one answer for all of them.\n{instead}"
+            )
         raise TracerBoolError(
             f"{what} was asked of {self!r}, which has no number yet: the function is being traced for jit, once for all "
             f"values.\n{instead}"
@@ -86,7 +91,7 @@ class Tracer(Symbol):
     def __bool__(self) -> bool:
         return bool(self._value(
             "bool()", "Instead of `if x > 0: a else: b` write np.where(x > 0, a, b), or make the deciding argument "
-            "static: rg.jit(f, static_argnums=...)"
+            + ("the same for all: in_axes=None" if self._builder.lanes is not None else "static: rg.jit(f, static_argnums=...)")
         ))  # fmt: skip
 
     def __index__(self) -> int:
