@@ -249,12 +249,12 @@ def test_powers_with_large_exponents():
 
 def vector_calls(name: str, dtype) -> tuple[str, str]:
     """The optimized code of a loop over the function, and its machine code."""
-    from retrograde.runtime.llvm import NativeModule
+    from retrograde.runtime.llvm import assembly, optimized
 
     primitive = getattr(elementwise, name)
     columns = [np.zeros(10000, dtype)] * (2 if name in TWO else 1)
-    module = NativeModule(rg.jit(lambda *xs: primitive(*xs)).lower(*columns).ir)
-    return module.optimized(), module.assembly()
+    text = rg.jit(lambda *xs: primitive(*xs)).lower(*columns).ir
+    return optimized(text), assembly(text)
 
 
 @pytest.mark.skipif(not llvm.get_host_cpu_features().get("fma"), reason="without a fused multiply-add, loops call one")
