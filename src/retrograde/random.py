@@ -17,6 +17,7 @@ from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, as_operand, astype
 from retrograde.ops.random import permutation as _permutation
 from retrograde.ops.random import random_bits
+from retrograde.types import ArrayType, type_of
 
 
 def key(seed: int) -> np.ndarray:
@@ -28,10 +29,11 @@ def key(seed: int) -> np.ndarray:
 def _one(key: Any) -> Any:
     """A single key; the primitives would take an array of keys as well."""
     key = as_operand(key)
-    if tuple(key.shape) != (2,) or key.dtype != np.uint32:
+    given = type_of(key)
+    if given != ArrayType((2,), np.dtype(np.uint32)):
         raise GraphTypeError(
-            "a random key is a uint32 array of shape (2,), as retrograde.random.key(seed) makes; this one is "
-            f"{key.dtype} of shape {tuple(key.shape)}. For an array of keys map the function with rg.vmap"
+            f"a random key is a uint32 array of shape (2,), as retrograde.random.key(seed) makes; not {given}. For an array of "
+            "keys map the function with rg.vmap"
         )
     return key
 
@@ -59,9 +61,9 @@ def bits(key: Any, shape: tuple[int, ...] = ()) -> Any:
 
 def uniform(key: Any, shape: tuple[int, ...] = (), dtype: Any = np.float32, low: Any = 0.0, high: Any = 1.0) -> Any:
     """Uniform on [low, high): 24 random bits in float32, 53 in float64."""
-    shape, dtype = _shape(shape), np.dtype(dtype)
+    key, shape, dtype = _one(key), _shape(shape), np.dtype(dtype)
     if dtype == np.float64:
-        words = astype(random_bits(_one(key), shape=(*shape, 2)), np.float64)
+        words = astype(random_bits(key, shape=(*shape, 2)), np.float64)
         unit = (rnp.floor(words[..., 0] * 2.0**-5) * 2.0**26 + rnp.floor(words[..., 1] * 2.0**-6)) * 2.0**-53
     else:
         words = apply(ew.right_shift, random_bits(key, shape=shape), np.uint32(8))
