@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,40 +12,102 @@ import numpy as np
 
 from retrograde.errors import ClosesOverTracedError, DataError
 from retrograde.ir import Graph, evaluate
+from retrograde.ir.digest import digest_graph, digest_text
 from retrograde.memory import MemoryPlan, plan_memory
 from retrograde.optimize import optimize
-from retrograde.parallel import share_work
+from retrograde.parallel import Sharing, share_work
+from retrograde.runtime import cache
 from retrograde.trace import Tracer, refuse_subclasses, trace_to_graph
 from retrograde.tree import tree_flatten, tree_unflatten
 from retrograde.types import ArrayType, type_of
 
+WORTH_KEEPING = 0.02  # seconds of compiling; less is about what loading costs in a new process
+_STARTED = time.time()
+
 
 class Compiled:
-    """A graph as native code. Print it for the plan: kernels, buffers, peak bytes."""
+    """A graph as native code. Print it for the plan: kernels, buffers, peak bytes.
+
+    Code that was made for the same graph before, on this kind of processor and by this version, comes from the disk (see
+    `runtime/cache.py`). The optimized `graph`, the memory `plan`, the `sharing` among threads and the LLVM `ir` are then made
+    when they are first looked at.
+    """
 
     def __init__(self, graph: Graph, flush_subnormals: bool = False):
-        from retrograde.codegen.module import emit_module, scratch_of
-        from retrograde.codegen.work import work_of
         from retrograde.runtime.blas import register_blas
         from retrograde.runtime.executable import Executable
-        from retrograde.runtime.llvm import NativeModule, host
+        from retrograde.runtime.llvm import NativeModule
 
         start = time.perf_counter()
-        width = host().vector_bytes
-        self.source = graph
-        self.graph = optimize(graph)
-        self.plan: MemoryPlan = plan_memory(self.graph, scratch_of(width))
-        self.sharing = share_work(self.graph, self.plan, work_of(width))
-        self.ir = emit_module(self.graph, self.plan, self.sharing, width, flush_subnormals)
-        if "rg_sgemm" in self.ir or "rg_dgemm" in self.ir:
+        self.source, self.flush_subnormals = graph, flush_subnormals
+        key = self._key()
+        found = cache.load(key) if key is not None else None
+        self.from_cache = found is not None
+        facts, code = found or self._make()
+        if facts["blas"]:
             register_blas()
-        module = NativeModule(self.ir)
-        operands = [var.type for var in (*self.graph.inputs, *self.graph.constants)]
-        results, sharing = [a.type for a in self.graph.outputs], self.sharing
+        module = NativeModule(code)
+        constants = list(graph.constants.items())
+        held = [constants[i] for i in facts["constants"]]
+        operands, results = [var.type for var in (*graph.inputs, *(var for var, _ in held))], [a.type for a in graph.outputs]
         entry = "main_flushing" if flush_subnormals else "main"
-        self.executable = Executable(module, operands, results, self.plan.peak, bool(sharing), sharing.scratch, entry)
-        self.constants = [np.asarray(value) for value in self.graph.constants.values()]
+        self.executable = Executable(module, operands, results, facts["peak"], facts["shared"], facts["scratch"], entry)
+        self.constants = [np.asarray(value) for _, value in held]
         self.seconds = time.perf_counter() - start
+        if key is not None and found is None and self.seconds >= WORTH_KEEPING:
+            cache.store(key, cache.Entry(facts, code))
+
+    def _key(self) -> str | None:
+        """A name for the object code by all that it depends on; None if that cannot be told, or is not to be kept."""
+        from retrograde.runtime.llvm import compiler
+
+        if not cache.enabled():
+            return None
+        graph, sources = digest_graph(self.source), cache.source_digest(_STARTED)
+        if graph is None or sources is None:
+            return None
+        python = [sys.implementation.cache_tag, object.__basicsize__, np.__version__]  # NumPy folds constants
+        return digest_text([graph, sources, python, compiler(), self.flush_subnormals])
+
+    def _make(self) -> cache.Entry:
+        """Object code, and what is to be known to run it."""
+        from retrograde.runtime.llvm import compile_ir
+
+        ir, places = self.ir, {var: i for i, var in enumerate(self.source.constants)}
+        facts = {
+            "blas": "rg_sgemm" in ir or "rg_dgemm" in ir, "constants": [places[var] for var in self.graph.constants],
+            "peak": self.plan.peak, "shared": bool(self.sharing), "scratch": self.sharing.scratch,
+        }  # fmt: skip
+        return cache.Entry(facts, compile_ir(ir))
+
+    @functools.cached_property
+    def graph(self) -> Graph:
+        """The graph that is compiled: optimized."""
+        return optimize(self.source)
+
+    @functools.cached_property
+    def plan(self) -> MemoryPlan:
+        """Where every value lies, and when."""
+        from retrograde.codegen.module import scratch_of
+        from retrograde.runtime.llvm import host
+
+        return plan_memory(self.graph, scratch_of(host().vector_bytes))
+
+    @functools.cached_property
+    def sharing(self) -> Sharing:
+        """What a team of threads shares, and where it waits."""
+        from retrograde.codegen.work import work_of
+        from retrograde.runtime.llvm import host
+
+        return share_work(self.graph, self.plan, work_of(host().vector_bytes))
+
+    @functools.cached_property
+    def ir(self) -> str:
+        """The LLVM IR, before LLVM's own passes."""
+        from retrograde.codegen.module import emit_module
+        from retrograde.runtime.llvm import host
+
+        return emit_module(self.graph, self.plan, self.sharing, host().vector_bytes, self.flush_subnormals)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs at these leaves."""
@@ -55,7 +118,8 @@ class Compiled:
         return self.executable.run_interruptible([*arrays, *self.constants], on_poll)
 
     def __str__(self) -> str:
-        return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n\ncompiled in {self.seconds:.3f} s"
+        how = "loaded from the cache" if self.from_cache else "compiled"
+        return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n\n{how} in {self.seconds:.3f} s"
 
 
 class Jitted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import time
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,28 +45,44 @@ def target_machine() -> Any:
     return target.create_target_machine(cpu=h.cpu, features=h.features, opt=3, jit=True, codemodel="jitdefault")
 
 
-class NativeModule:
-    """Machine code in memory; it stays there as long as this object does."""
+def compiler() -> dict[str, Any]:
+    """All that object code depends on besides the text it is made from: for the key of a cache."""
+    h, version = host(), sys.modules["llvmlite"].__version__
+    versions = {"llvmlite": version, "llvm": llvm.llvm_version_info, "triple": llvm.get_default_triple()}
+    return {**versions, "cpu": h.cpu, "features": h.features, "vector_bytes": h.vector_bytes}
 
-    def __init__(self, text: str):
-        start = time.perf_counter()
+
+def _optimize(text: str, machine: Any) -> Any:
+    """The module that this IR becomes after LLVM's passes."""
+    try:
+        module = llvm.parse_assembly(text)
+        module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        raise CompileError(f"the generated code is not valid LLVM IR, which is a fault of retrograde: {error}") from None
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_unrolling = False  # a third of the compile time, for 3 % of speed
+    options.loop_interleaving = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def compile_ir(text: str) -> bytes:
+    """The object code that this IR becomes: a file's content, without absolute addresses."""
+    machine = target_machine()
+    return machine.emit_object(_optimize(text, machine))
+
+
+class NativeModule:
+    """Machine code in memory, loaded from object code; it stays there as long as this object does."""
+
+    def __init__(self, code: bytes):
         machine = target_machine()
-        try:
-            module = llvm.parse_assembly(text)
-            module.triple, module.data_layout = machine.triple, str(machine.target_data)
-            module.verify()
-        except RuntimeError as error:
-            raise CompileError(f"the generated code is not valid LLVM IR, which is a fault of retrograde: {error}") from None
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        options.loop_vectorization = options.slp_vectorization = True
-        options.loop_unrolling = False  # a third of the compile time, for 3 % of speed
-        options.loop_interleaving = True
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
-        self._module = module
-        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
-        self.seconds = time.perf_counter() - start
 
     def address(self, name: str) -> int:
         """The address of a function."""
@@ -75,13 +91,16 @@ class NativeModule:
             raise CompileError(f"the compiled module has no function {name!r}")
         return found
 
-    def optimized(self) -> str:
-        """The optimized IR, for reading."""
-        return str(self._module)
 
-    def assembly(self) -> str:
-        """The machine code as assembly, for reading."""
-        return target_machine().emit_assembly(self._module)
+def optimized(text: str) -> str:
+    """What LLVM's passes make of this IR, for reading."""
+    return str(_optimize(text, target_machine()))
+
+
+def assembly(text: str) -> str:
+    """The machine code of this IR as assembly, for reading."""
+    machine = target_machine()
+    return machine.emit_assembly(_optimize(text, machine))
 
 
 def add_symbol(name: str, address: int) -> None:
