@@ -51,6 +51,16 @@ def test_simplify_turns_the_product_instead_of_its_transpose():
     assert last.primitive.name == "matmul" and last.outputs[0].type.shape == (4, 3)
 
 
+def test_simplify_turns_the_operands_of_an_outer_product_instead_of_itself():
+    a, b, c = np.arange(60.0), np.arange(70.0), np.arange(50.0)[:, None, None]
+    f = lambda a, b, c: np.transpose(np.exp(c) * (a[:, None] * b), (2, 0, 1))  # noqa: E731
+    graph = check_graph(simplify(graph_of(f, a, b, c)))
+    assert graph.equations[-1].primitive.name == "multiply"
+    np.testing.assert_array_equal(evaluate(graph, [a, b, c])[0], f(a, b, c))
+    read_twice = simplify(graph_of(lambda a, b: (lambda m: (m.T, m))(a[:, None] * b), a, b))
+    assert names(read_twice).count("multiply") == 1
+
+
 def test_settle_gives_outputs_memory_of_their_own():
     graph = settle(graph_of(lambda x: (x, x.T, x.T.reshape(-1), np.float64(1.0), x), np.ones((2, 3))))
     check_graph(graph)

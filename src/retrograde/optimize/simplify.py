@@ -23,7 +23,7 @@ def simplify(graph: Graph) -> Graph:
     def now(atom: Atom) -> Atom:
         return known.get(atom, atom) if isinstance(atom, Var) else atom
 
-    for eq in _transposed_products(graph):
+    for eq in _transposed_early(graph):
         eq = eq.replace(_unbroadcast(eq, tuple(now(atom) for atom in eq.inputs), producers))
         if (simpler := _simpler(eq, producers)) is not None:
             known[eq.outputs[0]] = simpler
@@ -40,28 +40,46 @@ def simplify(graph: Graph) -> Graph:
     return eliminate_dead(Graph(graph.inputs, kept, outputs, graph.constants))
 
 
-def _transposed_products(graph: Graph) -> list[Equation]:
-    """(A B)' as B' A', where nothing else reads A B: a product comes out in the layout that its reader wants."""
+def _transposed_early(graph: Graph) -> list[Equation]:
+    """(A B)' as B' A', and (a b)' of small a, b as a' b', where nothing else reads the product.
+
+    A product, a matrix's or an outer one, then comes out in the layout that its reader wants.
+    """
     consumers, producers, outputs = graph.consumers(), graph.producers(), set(graph.outputs)
     result: list[Equation] = []
     for eq in graph.equations:
         source = producers.get(eq.inputs[0]) if eq.primitive is sh.transpose else None
+        alone = source is not None and len(consumers[eq.inputs[0]]) == 1 and eq.inputs[0] not in outputs
         rank = len(eq.outputs[0].type.shape)
         swaps = eq.params.get("axes") == (*range(rank - 2), rank - 1, rank - 2)
-        if source is None or source.primitive is not matmul or not swaps:
+        if alone and source.primitive is matmul and swaps:
+            operands = [_transposed(atom, eq, result) for atom in reversed(source.inputs)]
+        elif alone and source.primitive.lowering == "elementwise" and _spreads(source):
+            operands = [_transposed(atom, eq, result) for atom in source.inputs]
+        else:
             result.append(eq)
             continue
-        product = source.outputs[0]
-        if len(consumers[product]) > 1 or product in outputs:
-            result.append(eq)
-            continue
-        turned = []
-        for atom in reversed(source.inputs):
-            shape = (*atom.type.shape[:-2], atom.type.shape[-1], atom.type.shape[-2])
-            turned.append(Var(atom.type.with_shape(shape)))
-            result.append(Equation(sh.transpose, (atom,), {"axes": eq.params["axes"]}, (turned[-1],), eq.source))
-        result.append(Equation(matmul, tuple(turned), {}, eq.outputs, source.source))
+        result.append(Equation(source.primitive, tuple(operands), source.params, eq.outputs, source.source))
     return result
+
+
+def _spreads(eq: Equation) -> bool:
+    """Whether broadcasting makes the result larger than any operand, so that to turn those is to move less."""
+    return all(2 * atom.type.size <= eq.outputs[0].type.size for atom in eq.inputs)
+
+
+def _transposed(atom: Atom, eq: Equation, result: list[Equation]) -> Atom:
+    """`atom`, which broadcasts to what `eq` transposes, transposed likewise."""
+    if isinstance(atom, Literal):
+        return atom
+    rank = len(eq.outputs[0].type.shape)
+    if len(atom.type.shape) < rank:
+        filled = Var(atom.type.with_shape((*[1] * (rank - len(atom.type.shape)), *atom.type.shape)))
+        result.append(Equation(sh.reshape, (atom,), {"shape": filled.type.shape}, (filled,), eq.source))
+        atom = filled
+    turned = Var(atom.type.with_shape(tuple(atom.type.shape[a] for a in eq.params["axes"])))
+    result.append(Equation(sh.transpose, (atom,), eq.params, (turned,), eq.source))
+    return turned
 
 
 def _key(eq: Equation) -> Any:
