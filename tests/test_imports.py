@@ -21,7 +21,7 @@ ALLOWED = {
     "parallel": BASE | {"ir", "ops"},
     "codegen": BASE | {"ir", "ops"},
     "runtime": BASE,
-    "transforms": BASE | {"ir", "tree", "trace", "autodiff"},
+    "transforms": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching"},
     "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip

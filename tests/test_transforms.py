@@ -130,6 +130,26 @@ def test_vjp_and_jacobian():
     assert rg.jacobian(lambda x: np.outer(x, x))(np.ones(2)).shape == (2, 2, 2)
 
 
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit])
+def test_jacobian_of_many_outputs_of_some_that_reach_nothing_and_of_none(transform):
+    x, p = np.linspace(-1.0, 1.0, 150), {"w": np.arange(1.0, 3.0), "idle": np.ones((2, 2))}
+
+    def f(x, p):
+        return {"outer": np.tanh(x)[:, None] * p["w"], "constant": np.ones(3), "empty": x[:0] * 2, "sum": x.sum()}
+
+    by_x, by_p = {}, {}
+    for name, (found_x, found_p) in transform(rg.jacobian(f, (0, 1)))(x, p).items():
+        by_x[name], by_p[name] = found_x, found_p
+    expected = np.einsum("ik,i,j->ijk", np.eye(150), 1 - np.tanh(x) ** 2, p["w"])
+    np.testing.assert_allclose(by_x["outer"], expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(by_p["outer"]["w"], np.einsum("i,jk->ijk", np.tanh(x), np.eye(2)), rtol=1e-12, atol=1e-14)
+    assert by_p["outer"]["idle"].shape == (150, 2, 2, 2) and not by_p["outer"]["idle"].any()
+    assert by_x["constant"].shape == (3, 150) and not by_x["constant"].any()
+    assert by_x["empty"].shape == (0, 150) and by_p["empty"]["w"].shape == (0, 2)
+    np.testing.assert_array_equal(by_x["sum"], np.ones(150))
+    by_x["sum"][:] = 0  # the caller's own
+
+
 LEAKED = []
 
 

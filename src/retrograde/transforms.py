@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from retrograde.autodiff import Backward, backprop
+from retrograde.batching import Lanes
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Graph, evaluate
+from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import ArrayType
+
+_ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
 
 def trace(f: Callable) -> Callable[..., Graph]:
@@ -70,6 +74,31 @@ class _Linearized:
         flat = owned([
             np.zeros(t.shape, t.dtype)[()] if i is None else found[i] for t, i in zip(self.types, self.backward.reached)
         ], [*self.kept, *cotangents])  # fmt: skip
+        return self._as_trees(flat)
+
+    def pull_all(self, output: int) -> list[Any]:
+        """All derivatives of one output, as pytrees of the arguments; in front of each leaf's axes come the output's.
+
+        The backward passes of the output's elements run side by side, up to `_ROWS` of them at a time.
+        """
+        out = self.outputs[output]
+        starts = range(0, max(out.size, 1), _ROWS)
+        parts = [self._rows(output, start, min(start + _ROWS, out.size)) for start in starts]
+        joined = [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in zip(*parts)]
+        return self._as_trees([np.reshape(rows, (*out.shape, *t.shape)) for rows, t in zip(joined, self.types)])
+
+    def _rows(self, output: int, start: int, stop: int) -> list[Any]:
+        lanes, out = Lanes(stop - start), self.outputs[output]
+        seeds = {i: np.zeros(self.outputs[i].shape, self.outputs[i].dtype)[()] for i in self.seeds}
+        seeds[output] = np.eye(lanes.size, out.size, start, dtype=out.dtype).reshape(lanes.size, *out.shape)
+        mapped = [False] * len(self.kept) + [i == output for i in self.seeds]
+        with np.errstate(all="ignore"):
+            found, differ = lanes.evaluate(self.backward.graph, [*self.kept, *seeds.values()], mapped)
+        found = [spread(lanes, x, m) for x, m in zip(found, differ)]
+        reached = zip(self.types, self.backward.reached)
+        return owned([np.zeros((lanes.size, *t.shape), t.dtype) if i is None else found[i] for t, i in reached])
+
+    def _as_trees(self, flat: Sequence[Any]) -> list[Any]:
         result, start = [], 0
         for structure, leaves in zip(self.structures, self.leaves):
             result.append(tree_unflatten(structure, flat[start : start + len(leaves)]))
@@ -138,7 +167,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
 
 def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """All derivatives of an array-valued function, one backward pass an output element (reverse mode).
+    """All derivatives of an array-valued function: a backward pass for each output element, side by side (reverse mode).
 
     The result has the pytree of the output; each of its leaves is replaced by the pytree of argument `argnums`, with
     leaves of shape (output's shape) + (parameter's shape).
@@ -154,8 +183,8 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
         for i, out in enumerate(run.outputs):
             if i not in run.seeds:
                 raise DifferentiationError(f"output {i} has dtype {out.dtype}; only floating-point outputs have a Jacobian")
-            rows = [run.pull(_one_hot(run, i, j)) for j in range(int(np.size(np.empty(out.shape))))]
-            jacobians.append(_stack_rows(run, rows, out.shape) if several else _stack_rows(run, rows, out.shape)[0])
+            trees = run.pull_all(i)
+            jacobians.append(tuple(trees) if several else trees[0])
         return tree_unflatten(run.out_structure, jacobians)
 
     return wrapped
@@ -173,28 +202,6 @@ def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable
         return [(run.made_by.get(var, "input"), var.type) for var in run.backward.kept]
 
     return listed
-
-
-def _stack_rows(run: _Linearized, rows: list, shape: tuple[int, ...]) -> tuple:
-    if not rows:
-        return tuple(
-            tree_map(lambda leaf: np.zeros((*shape, *leaf.shape), leaf.dtype), tree_unflatten(s, leaves))
-            for s, leaves in zip(run.structures, run.leaves)
-        )
-    return tuple(
-        tree_map(lambda *leaves: np.reshape(np.stack(leaves), (*shape, *np.shape(leaves[0]))), *parts) for parts in zip(*rows)
-    )
-
-
-def _one_hot(run: _Linearized, output: int, element: int) -> list:
-    cts = []
-    for i in run.seeds:
-        out = run.outputs[i]
-        ct = np.zeros(out.shape, out.dtype)
-        if i == output:
-            ct.reshape(-1)[element] = 1
-        cts.append(ct[()])
-    return cts
 
 
 def _position(argnum: int, args: Sequence[Any]) -> int:
