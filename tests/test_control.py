@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import retrograde as rg
-from retrograde.errors import DifferentiationError, GraphTypeError, RetrogradeError, ShapeError
+from retrograde.errors import GraphTypeError, RetrogradeError, ShapeError
 from retrograde.tree import tree_flatten, tree_leaves, tree_map
 
 RNG = np.random.default_rng(1)
@@ -229,8 +229,3 @@ def test_what_is_captured_from_an_outer_trace_is_an_operand():
 def test_errors_say_what_to_write(f, init, xs, options, error, says, transform):
     with pytest.raises(error, match=says):
         transform(lambda c, x: rg.scan(f, c, x, **options))(init, xs)
-
-
-def test_no_gradient_through_a_scan_is_said():
-    with pytest.raises(DifferentiationError, match="scan"):
-        rg.grad(lambda v: np.sum(rg.scan(lambda c, x: (c + x, None), v, XS)[0]))(A)

@@ -8,7 +8,7 @@ only those that some pullback read are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Backward:
 
 def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward:
     """The backward pass of `graph` towards the inputs `wrt`; `seeds` are the outputs that get a cotangent."""
-    varying = _varying(graph, wrt)
+    varying = varying_in(graph, wrt)
     builder = Builder(Symbol)
     forward: dict[Var, Symbol] = {}
     cotangents: dict[Var, Any] = {}
@@ -58,7 +58,7 @@ def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward
         cts = [cotangents.pop(out, None) for out in eq.outputs]
         if all(ct is None for ct in cts) or not any(atom in varying for atom in eq.inputs):
             continue
-        for atom, ct in zip(eq.inputs, _pull(eq, cts, value)):
+        for atom, ct in zip(eq.inputs, _pull(eq, cts, value, varying)):
             if ct is not None and atom in varying:
                 accumulate(atom, ct)
 
@@ -73,7 +73,7 @@ def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward
     )
 
 
-def _varying(graph: Graph, wrt: Sequence[Var]) -> set:
+def varying_in(graph: Graph, wrt: Sequence[Var]) -> set:
     """The floating-point variables that depend on `wrt`."""
     varying: set = set(wrt)
     for eq in graph.equations:
@@ -82,7 +82,7 @@ def _varying(graph: Graph, wrt: Sequence[Var]) -> set:
     return varying
 
 
-def _pull(eq: Equation, cts: list, value) -> Sequence[Any]:
+def _pull(eq: Equation, cts: list, value: Callable[[Any], Any], varying: set) -> Sequence[Any]:
     """The cotangents of an equation's inputs, from its primitive's pullback."""
     primitive = eq.primitive
     if primitive.pullback is None:
@@ -90,6 +90,9 @@ def _pull(eq: Equation, cts: list, value) -> Sequence[Any]:
         raise DifferentiationError(f"{primitive.name} has no derivative, and the loss depends on a parameter through it{at}")
     outs = tuple(value(out) for out in eq.outputs)
     inputs = [value(atom) for atom in eq.inputs]
+    if primitive.keeping is not None:
+        flags = [atom in varying for atom in eq.inputs]
+        return primitive.pullback(tuple(cts), outs, *inputs, varying=flags, **eq.params)
     if primitive.multiple:
         return primitive.pullback(tuple(cts), outs, *inputs, **eq.params)
     return primitive.pullback(cts[0], outs[0], *inputs, **eq.params)

@@ -74,18 +74,27 @@ class Builder:
         return atom.value if isinstance(atom, Literal) else self.values[atom]
 
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Append one equation; returns its symbol, or a tuple of them."""
+        """Append one equation; returns its symbol, or a tuple of them.
+
+        A concrete builder records for a derivative: what an operation must keep for its pullback becomes outputs of the
+        equation, behind those that are returned.
+        """
         if self.closed:
             raise leaked(next(a for a in args if getattr(a, "_builder", None) is self))
         inputs = tuple(self.atom(arg) for arg in args)
         types = primitive.type_rule(*[atom.type for atom in inputs], **params)
+        own = len(types) if primitive.multiple else 1
+        if self.concrete and primitive.keeping is not None:
+            varying = [getattr(arg, "_builder", None) is self and arg.dtype.kind in "fc" for arg in args]
+            params = primitive.keeping(varying, **params)
+            types = primitive.type_rule(*[atom.type for atom in inputs], **params)
         outputs = tuple(Var(t) for t in (types if primitive.multiple else (types,)))
         source = self.locate() if self.locate is not None else None
         self.equations.append(Equation(primitive, inputs, params, outputs, source))
         if self.concrete:
             results = primitive(*[self.value(atom) for atom in inputs], **params)
             self.values.update(zip(outputs, results if primitive.multiple else (results,)))
-        symbols = tuple(self.wrap(self, out) for out in outputs)
+        symbols = tuple(self.wrap(self, out) for out in outputs[:own])
         return symbols if primitive.multiple else symbols[0]
 
     def finish(self, outputs: Sequence[Any]) -> Graph:

@@ -34,6 +34,7 @@ class Primitive:
         self.type_rule: Callable[..., Any] = _missing(name, "type rule")
         self.reference: Callable[..., Any] = _missing(name, "reference")
         self.pullback: Any = None
+        self.keeping: Callable[..., dict[str, Any]] | None = None
         self.lowering: str | None = None
         self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
@@ -74,6 +75,15 @@ class Primitive:
         not read is not kept for the backward pass.
         """
         self.pullback = rule
+        return rule
+
+    def def_keeping(self, rule: Callable) -> Callable:
+        """`rule(varying, **params) -> params`: the same operation with more outputs behind its own, for its pullback to read.
+
+        For an operation with a graph inside, whose pullback reads values from within. `varying` says of each input whether
+        a derivative by it is wanted; the pullback is told so too, by keyword.
+        """
+        self.keeping = rule
         return rule
 
     def def_lower(self, kind: str) -> Callable[[Callable], Callable]:
