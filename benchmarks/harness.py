@@ -135,13 +135,14 @@ def _number(value: float | None, form: str) -> str:
 
 
 def table_of(rows: Sequence[Row], unit: str) -> list[list[str]]:
-    """Head and lines, as text."""
-    head = ["", unit, "quartiles", "× retrograde", *rows[0].cells]
-    lines = [
-        [row.peer, _short(row.median), f"{_short(row.low)} to {_short(row.high)}",
-         "" if row.ratio is None else f"{row.ratio:.2f}", *row.cells.values()]
-        for row in rows
-    ]  # fmt: skip
+    """Head and lines, as text; without the column of ratios where there are none."""
+    compared = any(row.ratio is not None for row in rows)
+    head = ["", unit, "quartiles", *(["× retrograde"] if compared else []), *rows[0].cells]
+    lines = []
+    for row in rows:
+        ratio = [f"{row.ratio:.2f}" if row.ratio is not None else ""] if compared else []
+        spread = f"{_short(row.low)} to {_short(row.high)}"
+        lines.append([row.peer, _short(row.median), spread, *ratio, *row.cells.values()])
     return [head, *lines]
 
 

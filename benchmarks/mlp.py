@@ -2,11 +2,12 @@
 
     python benchmarks/mlp.py [--rounds 7] [--quick] [--peers retrograde,torch] [--torch-compile]
 
-30-64-32-2 at batch 32 (1,024 points) and 784-256-128-10 at batch 128 (12,800 points): ReLU, cross-entropy from logits,
-Adam(1e-3), float32, shuffled each epoch. Rounds of the peers alternate; times are those of steady state, without
-compilation. Before that every peer trains from the same parameters without shuffling, and all that have the same network
-must reach the same loss. GFLOP/s counts the eight products of an update, for every peer; "products alone" is these eight
-as `np.matmul` with `out=` and nothing else, in the OpenBLAS of NumPy.
+30-64-32-2 at batch 32 (1,024 points), 784-256-128-10 at batch 128 (12,800 points) and, unless `--quick`,
+1024-2048-2048-1024 at batch 512 (5,120 points): ReLU, cross-entropy from logits, Adam(1e-3), float32, shuffled each epoch.
+Rounds of the peers alternate; times are those of steady state, without compilation. Before that every peer trains from the
+same parameters without shuffling, and all that have the same network must reach the same loss. GFLOP/s counts the eight
+products of an update, for every peer, and "of peak" is the part of what all cores reach in multiply-adds alone (`limits.py`);
+"products alone" is these eight as `np.matmul` with `out=` and nothing else, in the OpenBLAS of NumPy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from harness import Peer, Row, compare, run_script
+from limits import of_peak
 from peers import Task, make_jax, make_products, make_retrograde, make_sklearn, make_torch
 
 UNIT = "µs an update"
@@ -34,6 +36,7 @@ NAMES = {
 OPTIONAL = ("torch-compile",)
 # sizes, points, batch, most epochs a round (more would learn all by heart, and reckon with subnormal gradients), epochs in order
 CASES = [((30, 64, 32, 2), 1024, 32, 200, 3), ((784, 256, 128, 10), 12_800, 128, 50, 1)]
+LARGE = ((1024, 2048, 2048, 1024), 5_120, 512, 1, 1)
 
 
 def make_task(sizes: tuple[int, ...], points: int, batch: int) -> Task:
@@ -49,7 +52,7 @@ def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None
     """The rows of the table; `quick` takes shorter rounds."""
     wanted = peers or [name for name in NAMES if name not in OPTIONAL]
     rows = []
-    for sizes, points, batch, most_epochs, in_order in CASES:
+    for sizes, points, batch, most_epochs, in_order in CASES if quick else [*CASES, LARGE]:
         points //= 4 if quick and points > 10_000 else 1
         task = make_task(sizes, points, batch)
         makers: dict[str, Callable[[], Peer]] = {
@@ -67,7 +70,7 @@ def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None
         rows += compare(
             f"{'-'.join(map(str, sizes))}, batch {batch}, Adam, {points:,} points", makers, NAMES, wanted, rounds=rounds,
             seconds=0.03 if quick else 0.3, most_epochs=most_epochs, updates=task.updates, in_order=in_order, tolerance=1e-2,
-            cells=lambda micro, flops=flops: {"GFLOP/s": f"{flops / micro / 1e3:.1f}"},
+            cells=lambda micro, flops=flops: {"GFLOP/s": f"{flops / micro / 1e3:.1f}", "of peak": of_peak(flops, micro)},
         )  # fmt: skip
     return rows
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,10 @@ from retrograde import nn, optim
 
 @dataclass
 class Task:
-    """Training of a ReLU network: `loss` is "mse" or "cross_entropy" (from logits), `adam` says Adam rather than SGD."""
+    """Training of a network: `loss` is "mse" or "cross_entropy" (from logits), `adam` says Adam rather than SGD.
+
+    `activation` is "relu" or "tanh". A batch of all points is full-batch training: nothing is shuffled then.
+    """
 
     sizes: tuple[int, ...]
     X: np.ndarray
@@ -25,13 +29,23 @@ class Task:
     loss: str
     adam: bool
     lr: float
+    activation: str = "relu"
     net: Any = None
 
     def __post_init__(self) -> None:
+        self.net = self.describe().init(0)
+
+    def describe(self) -> Any:
+        """The network without parameters."""
         layers: list[Any] = []
         for fan_in, fan_out in zip(self.sizes, self.sizes[1:]):
-            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-        self.net = nn.Sequential(*layers[:-1]).init(0)
+            layers += [nn.Linear(fan_in, fan_out), {"relu": nn.ReLU, "tanh": nn.Tanh}[self.activation]()]
+        return nn.Sequential(*layers[:-1])
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether the order of the points matters."""
+        return self.batch < len(self.X)
 
     @property
     def linears(self) -> list[Any]:
@@ -49,6 +63,16 @@ class Task:
         pairs = list(zip(self.sizes, self.sizes[1:]))
         return 2 * self.batch * (3 * sum(a * b for a, b in pairs) - pairs[0][0] * pairs[0][1])
 
+    def activate(self, x: np.ndarray) -> np.ndarray:
+        """The activation, in NumPy."""
+        return np.maximum(x, 0) if self.activation == "relu" else np.tanh(x)
+
+    def forward(self, layers: Iterable[tuple[Any, Any]], x: np.ndarray) -> np.ndarray:
+        """What the network of these (weight, bias), weights of shape (out, in), makes of `x`."""
+        for i, (weight, bias) in enumerate(layers):
+            x = (self.activate(x) if i else x) @ np.asarray(weight).T + np.asarray(bias)
+        return x
+
     def value(self, forward: Callable[[np.ndarray], np.ndarray]) -> float:
         """The loss of all points under a network, in float64."""
         f = np.asarray(forward(self.X), np.float64)
@@ -59,24 +83,38 @@ class Task:
 
 
 def make_retrograde(task: Task) -> Peer:
-    """`rg.fit`; it compiles anew for each call, which is not in the time of training."""
+    """`rg.fit`; it traces and looks up its code anew for each call, which is not in the time of training."""
     runs: list[Any] = []
 
     def fit(epochs: int, shuffle: bool) -> Any:
         optimizer = optim.Adam(task.lr) if task.adam else optim.SGD(task.lr)
         return rg.fit(
-            task.net, (task.X, task.Y), loss=task.loss, optimizer=optimizer, batch_size=task.batch, epochs=epochs,
-            shuffle=shuffle, seed=len(runs),
+            task.net, (task.X, task.Y), loss=task.loss, optimizer=optimizer, epochs=epochs, shuffle=shuffle, seed=len(runs),
+            batch_size=task.batch if task.shuffled else None,
         )  # fmt: skip
 
+    compiling = without_cache(lambda: fit(1, task.shuffled).compile_seconds)
+
     def timed(epochs: int) -> float:
-        runs.append(fit(epochs, True))
+        runs.append(fit(epochs, task.shuffled))
         return runs[-1].seconds
 
     return Peer(
-        timed, lambda: task.value(runs[-1].model), lambda epochs: task.value(fit(epochs, False).model),
-        lambda: float(np.median([run.compile_seconds for run in runs])),
+        timed, lambda: task.value(runs[-1].model), lambda epochs: task.value(fit(epochs, False).model), lambda: compiling
     )  # fmt: skip
+
+
+def without_cache(f: Callable[[], Any]) -> Any:
+    """`f()` with nothing taken from retrograde's cache of object code on disk."""
+    before = os.environ.get("RETROGRADE_CACHE")
+    os.environ["RETROGRADE_CACHE"] = "0"
+    try:
+        return f()
+    finally:
+        if before is None:
+            del os.environ["RETROGRADE_CACHE"]
+        else:
+            os.environ["RETROGRADE_CACHE"] = before
 
 
 def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -> Peer:
@@ -89,10 +127,11 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
         raise Missing(f"PyTorch has {default} thread(s) here")
     X, Y = torch.from_numpy(task.X), torch.from_numpy(task.Y)
     criterion = torch.nn.MSELoss() if task.loss == "mse" else torch.nn.CrossEntropyLoss()
+    activation = torch.nn.ReLU if task.activation == "relu" else torch.nn.Tanh
     compiling: list[float] = []
     layers: list[Any] = []
     for linear in task.linears:
-        layers += [torch.nn.Linear(linear.in_features, linear.out_features), torch.nn.ReLU()]
+        layers += [torch.nn.Linear(linear.in_features, linear.out_features), activation()]
     net = torch.nn.Sequential(*layers[:-1])
     call = torch.compile(net) if compiled else net
     kind = torch.optim.Adam if task.adam else torch.optim.SGD
@@ -105,7 +144,7 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
         return kind(net.parameters(), lr=task.lr)
 
     def epoch(optimizer: Any, shuffle: bool) -> None:
-        order = torch.randperm(len(X)) if shuffle else slice(None)
+        order = torch.randperm(len(X)) if shuffle and task.shuffled else slice(None)
         for x, y in zip(X[order].split(task.batch), Y[order].split(task.batch)):
             optimizer.zero_grad()
             criterion(call(x), y).backward()
@@ -142,7 +181,10 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
 
 
 def make_jax(task: Task, scan: bool) -> Peer:
-    """JAX with one jitted call a step, or one a whole epoch (`lax.scan`); parameters are donated."""
+    """JAX with one jitted call a step, or one a whole epoch (`lax.scan`); parameters are donated.
+
+    Of a full batch, whose epoch is one step, the one call takes all epochs there are to do.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -153,10 +195,11 @@ def make_jax(task: Task, scan: bool) -> Peer:
 
         optimizer = optax.adam(task.lr)
     n, batch = len(task.X), task.batch
+    activate = jax.nn.relu if task.activation == "relu" else jnp.tanh
 
     def loss(params: Any, x: Any, y: Any) -> Any:
         for weight, bias in params[:-1]:
-            x = jax.nn.relu(x @ weight.T + bias)
+            x = activate(x @ weight.T + bias)
         f = x @ params[-1][0].T + params[-1][1]
         if task.loss == "mse":
             return jnp.mean((f - y) ** 2)
@@ -176,6 +219,9 @@ def make_jax(task: Task, scan: bool) -> Peer:
     def shuffled_epoch(carry: Any, X: Any, Y: Any, key: Any) -> Any:
         return epoch_of(carry, X, Y, jax.random.permutation(key, n))
 
+    def full_epochs(carry: Any, X: Any, Y: Any, epochs: Any) -> Any:
+        return jax.lax.fori_loop(0, epochs, lambda _, c: step(c, X, Y), carry)
+
     def first() -> Any:
         params = [(jnp.array(layer.weight), jnp.array(layer.bias)) for layer in task.linears]
         return params, optimizer.init(params) if optimizer is not None else ()
@@ -185,9 +231,10 @@ def make_jax(task: Task, scan: bool) -> Peer:
     state: dict[str, Any] = {"key": 0}
     rng = np.random.default_rng(0)
     by_step = jax.jit(step, donate_argnums=0)
-    by_epoch = jax.jit(shuffled_epoch, donate_argnums=0)
+    by_epoch = jax.jit(shuffled_epoch if task.shuffled else full_epochs, donate_argnums=0)
     # compiled ahead of time only to learn how long that takes: the calls below compile for themselves
-    lowered = by_epoch.lower(first(), X, Y, jax.random.key(0)) if scan else by_step.lower(first(), hostX[:batch], hostY[:batch])
+    last = jax.random.key(0) if task.shuffled else 1
+    lowered = by_epoch.lower(first(), X, Y, last) if scan else by_step.lower(first(), hostX[:batch], hostY[:batch])
     compiling = clock(lowered.compile)
 
     def run_steps(carry: Any, X: np.ndarray, Y: np.ndarray) -> Any:
@@ -195,7 +242,15 @@ def make_jax(task: Task, scan: bool) -> Peer:
             carry = by_step(carry, X[i : i + batch], Y[i : i + batch])
         return carry
 
+    def run_full(carry: Any, epochs: int) -> Any:
+        for _ in range(epochs):
+            carry = by_step(carry, X, Y)
+        return carry
+
     def run(carry: Any, epochs: int) -> None:
+        if not task.shuffled:
+            carry = by_epoch(carry, X, Y, epochs) if scan else run_full(carry, epochs)
+            epochs = 0
         for _ in range(epochs):
             if scan:
                 state["key"] += 1
@@ -206,12 +261,7 @@ def make_jax(task: Task, scan: bool) -> Peer:
         state["carry"] = jax.block_until_ready(carry)
 
     def value_of(carry: Any) -> float:
-        def forward(x: np.ndarray) -> np.ndarray:
-            for weight, bias in carry[0][:-1]:
-                x = np.maximum(x @ np.asarray(weight).T + np.asarray(bias), 0)
-            return x @ np.asarray(carry[0][-1][0]).T + np.asarray(carry[0][-1][1])
-
-        return task.value(forward)
+        return task.value(lambda x: task.forward(carry[0], x))
 
     def in_order(epochs: int) -> float:
         carry = first()
@@ -240,9 +290,9 @@ def make_sklearn(task: Task) -> Peer:
 
     def made(shuffle: bool) -> Any:
         model = kind(
-            hidden_layer_sizes=task.sizes[1:-1], activation="relu", solver="adam" if task.adam else "sgd", alpha=0.0,
-            batch_size=task.batch, learning_rate_init=task.lr, momentum=0.0, nesterovs_momentum=False, shuffle=shuffle,
-            random_state=0,
+            hidden_layer_sizes=task.sizes[1:-1], activation=task.activation, solver="adam" if task.adam else "sgd", alpha=0.0,
+            batch_size=task.batch, learning_rate_init=task.lr, momentum=0.0, nesterovs_momentum=False, random_state=0,
+            shuffle=shuffle and task.shuffled,
         )  # fmt: skip
         model.partial_fit(task.X[: task.batch], task.Y[: task.batch], **known)  # shapes and optimizer; then begin anew
         if same:
@@ -259,9 +309,7 @@ def make_sklearn(task: Task) -> Peer:
 
     def value_of(model: Any) -> float:
         def forward(x: np.ndarray) -> np.ndarray:
-            for weight, bias in zip(model.coefs_[:-1], model.intercepts_[:-1]):
-                x = np.maximum(x @ weight + bias, 0)
-            f = x @ model.coefs_[-1] + model.intercepts_[-1]
+            f = task.forward(zip([w.T for w in model.coefs_], model.intercepts_), x)
             return f if same else np.concatenate([np.zeros_like(f), f], 1)
 
         return task.value(forward)

@@ -91,16 +91,13 @@ def _flat(task: Task) -> np.ndarray:
 
 
 def _value(task: Task, flat: np.ndarray) -> float:
-    def forward(x: np.ndarray) -> np.ndarray:
-        at = 0
-        for i, (fan_in, fan_out) in enumerate(zip(task.sizes, task.sizes[1:])):
-            weight = flat[at : at + fan_in * fan_out].reshape(fan_out, fan_in)
-            at += weight.size
-            x = (x if i == 0 else np.maximum(x, 0)) @ weight.T + flat[at : at + fan_out]
-            at += fan_out
-        return x
-
-    return task.value(forward)
+    layers, at = [], 0
+    for fan_in, fan_out in zip(task.sizes, task.sizes[1:]):
+        weight = flat[at : at + fan_in * fan_out].reshape(fan_out, fan_in)
+        at += weight.size
+        layers.append((weight, flat[at : at + fan_out]))
+        at += fan_out
+    return task.value(lambda x: task.forward(layers, x))
 
 
 def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None = None) -> list[Row]:
