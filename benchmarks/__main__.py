@@ -19,9 +19,10 @@ sys.path.insert(0, str(HERE))
 import harness  # noqa: E402
 import import_time  # noqa: E402
 import mlp  # noqa: E402
+import per_example  # noqa: E402
 import pure_sgd  # noqa: E402
 
-SCRIPTS = (pure_sgd, mlp, import_time)
+SCRIPTS = (pure_sgd, mlp, per_example, import_time)
 
 
 def machine() -> str:
