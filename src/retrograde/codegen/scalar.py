@@ -227,6 +227,8 @@ class ScalarEmitter:
 
     def _shift(self, shift, x, y, past):
         width = self.const(8 * self.dtype.itemsize)
+        if isinstance(y, ir.Constant) and 0 <= y.constant < width.constant:
+            return shift(x, y)
         inside = self.b.icmp_unsigned("<", y, width)
         return self.b.select(inside, shift(x, self.b.select(inside, y, self.const(0))), past)
 

@@ -10,6 +10,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from retrograde.errors import CompileError
+from retrograde.runtime.passes import optimize
 
 
 @dataclass(frozen=True)
@@ -52,27 +53,10 @@ def compiler() -> dict[str, Any]:
     return {**versions, "cpu": h.cpu, "features": h.features, "vector_bytes": h.vector_bytes}
 
 
-def _optimize(text: str, machine: Any) -> Any:
-    """The module that this IR becomes after LLVM's passes."""
-    try:
-        module = llvm.parse_assembly(text)
-        module.triple, module.data_layout = machine.triple, str(machine.target_data)
-        module.verify()
-    except RuntimeError as error:
-        raise CompileError(f"the generated code is not valid LLVM IR, which is a fault of retrograde: {error}") from None
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
-    options.loop_unrolling = False  # a third of the compile time, for 3 % of speed
-    options.loop_interleaving = True
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return module
-
-
 def compile_ir(text: str) -> bytes:
     """The object code that this IR becomes: a file's content, without absolute addresses."""
     machine = target_machine()
-    return machine.emit_object(_optimize(text, machine))
+    return machine.emit_object(optimize(text, machine))
 
 
 class NativeModule:
@@ -94,13 +78,13 @@ class NativeModule:
 
 def optimized(text: str) -> str:
     """What LLVM's passes make of this IR, for reading."""
-    return str(_optimize(text, target_machine()))
+    return str(optimize(text, target_machine()))
 
 
 def assembly(text: str) -> str:
     """The machine code of this IR as assembly, for reading."""
     machine = target_machine()
-    return machine.emit_assembly(_optimize(text, machine))
+    return machine.emit_assembly(optimize(text, machine))
 
 
 def add_symbol(name: str, address: int) -> None:
