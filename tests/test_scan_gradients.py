@@ -314,6 +314,18 @@ def test_what_does_not_change_is_not_stacked():
     assert sorted(t.shape for t in held) == [(50, 3), (50, 3)]  # the carry and its tanh; exp(w) once
 
 
+def test_compiled_code_drops_what_no_pullback_reads():
+    def loss(c, xs):  # the second carry and y do not matter to the loss, nor xs to what does
+        f = lambda c, x: ((np.sin(c[0]), np.tanh(c[0] + c[1] * x)), (c[0], np.exp(c[1])))  # noqa: E731
+        carry, ys = rg.scan(f, (c, c), xs)
+        return np.sum(carry[0] ** 2) + np.sum(ys[0])
+
+    by_c = rg.jit(rg.grad(loss))
+    there, back = scans(by_c.lower(A, XS).graph)
+    assert (len(there.inputs), len(there.outputs)) == (1, 2)
+    close(by_c(A, XS), rg.grad(loss)(A, XS))
+
+
 def test_integers_are_not_carried_back():
     f = lambda c, x: ((c[0] + 1, np.sin(c[1]) * x), None)  # noqa: E731
     loss = lambda c: np.sum(rg.scan(f, (np.int64(0), c), XS)[0][1])  # noqa: E731

@@ -5,14 +5,15 @@ from __future__ import annotations
 from retrograde.ir import Equation, Graph
 from retrograde.ops.control import scan
 from retrograde.optimize.fuse import fuse
+from retrograde.optimize.prune import prune
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
 
 
 def optimize(graph: Graph) -> Graph:
-    """Simplify, settle, then straighten what is small and fuse what is not; loop bodies likewise."""
-    graph = settle(simplify(graph))
+    """Simplify, drop what loops make in vain, settle, then straighten what is small and fuse what is not; loop bodies likewise."""
+    graph = settle(prune(simplify(graph)))
     graph = Graph(graph.inputs, [_nested(eq) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
     return fuse(graph) if straightened is graph else straightened
