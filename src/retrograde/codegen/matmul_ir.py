@@ -1,10 +1,12 @@
 """The few lines of LLVM IR that product kernels are made of: addresses, vectors of any width, counted loops.
 
-A vector of one lane is a scalar throughout, so the same kernel code serves both.
+A vector of one lane is a scalar throughout, so the same kernel code serves both. Types and constants are made once: each
+keeps its own text, and writing that text is most of the work of emitting a kernel.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 import llvmlite.ir as ir
 import numpy as np
 
-I64 = ir.IntType(64)
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+F32, F64 = ir.FloatType(), ir.DoubleType()
 PTR = ir.PointerType()
 
 
@@ -27,19 +30,27 @@ class Lanes:
 
 def element_type(dtype: Any) -> ir.Type:
     """Return the LLVM type of a float32 or float64 dtype."""
-    return ir.FloatType() if np.dtype(dtype) == np.float32 else ir.DoubleType()
+    return F32 if np.dtype(dtype) == np.float32 else F64
 
 
+@functools.lru_cache(maxsize=256)
 def vector_type(element: ir.Type, width: int) -> ir.Type:
     """Return the LLVM type of `width` elements; a scalar where that is one."""
     return element if width == 1 else ir.VectorType(element, width)
 
 
+@functools.lru_cache(maxsize=4096)
 def const(value: int) -> ir.Constant:
     """Return an i64 constant."""
     return ir.Constant(I64, value)
 
 
+@functools.lru_cache(maxsize=256)
+def _lane(number: int) -> ir.Constant:
+    return ir.Constant(I32, number)
+
+
+@functools.lru_cache(maxsize=256)
 def nothing(kind: ir.Type) -> ir.Constant:
     """Return zero of a scalar or vector type."""
     return ir.Constant(kind, None if isinstance(kind, ir.VectorType) else 0.0)
@@ -81,19 +92,26 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> ir.Value:
     """Return the vector whose lanes all hold `scalar`."""
     if width == 1:
         return scalar
-    kind = ir.VectorType(scalar.type, width)
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    first = builder.insert_element(_undefined(vector_type(scalar.type, width)), scalar, _lane(0))
     return shuffle(builder, first, first, [0] * width)
+
+
+@functools.lru_cache(maxsize=256)
+def _undefined(kind: ir.Type) -> ir.Constant:
+    return ir.Constant(kind, ir.Undefined)
 
 
 def shuffle(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: Sequence[int]) -> ir.Value:
     """Pick lanes out of two vectors (those of `y` count on after those of `x`); one lane gives a scalar."""
-    i32 = ir.IntType(32)
     if len(lanes) == 1:
         width = x.type.count
-        return builder.extract_element(x if lanes[0] < width else y, ir.Constant(i32, lanes[0] % width))
-    mask = ir.Constant(ir.VectorType(i32, len(lanes)), [ir.Constant(i32, lane) for lane in lanes])
-    return builder.shuffle_vector(x, y, mask)
+        return builder.extract_element(x if lanes[0] < width else y, _lane(lanes[0] % width))
+    return builder.shuffle_vector(x, y, _order(tuple(lanes)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _order(lanes: tuple[int, ...]) -> ir.Constant:
+    return ir.Constant(vector_type(I32, len(lanes)), [_lane(lane) for lane in lanes])
 
 
 def _intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
@@ -113,9 +131,9 @@ def fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Valu
     return builder.call(_intrinsic(builder, f"llvm.fma.{_suffix(kind)}", kind, [kind] * 3), [x, y, z])
 
 
+@functools.lru_cache(maxsize=256)
 def _mask(width: int, valid: int) -> ir.Constant:
-    bit = ir.IntType(1)
-    return ir.Constant(ir.VectorType(bit, width), [ir.Constant(bit, lane < valid) for lane in range(width)])
+    return ir.Constant(vector_type(I1, width), [ir.Constant(I1, lane < valid) for lane in range(width)])
 
 
 def load(builder: ir.IRBuilder, pointer: ir.Value, element: ir.Type, lanes: Lanes) -> ir.Value:
@@ -124,8 +142,8 @@ def load(builder: ir.IRBuilder, pointer: ir.Value, element: ir.Type, lanes: Lane
     if lanes.valid == lanes.width:
         return builder.load(pointer, typ=kind, align=align)
     mask = _mask(lanes.width, lanes.valid)
-    function = _intrinsic(builder, f"llvm.masked.load.{_suffix(kind)}.p0", kind, [PTR, ir.IntType(32), mask.type, kind])
-    return builder.call(function, [pointer, ir.Constant(ir.IntType(32), align), mask, ir.Constant(kind, None)])
+    function = _intrinsic(builder, f"llvm.masked.load.{_suffix(kind)}.p0", kind, [PTR, I32, mask.type, kind])
+    return builder.call(function, [pointer, _lane(align), mask, nothing(kind)])
 
 
 def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: ir.Type, lanes: Lanes) -> None:
@@ -139,16 +157,16 @@ def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: ir
         builder,
         f"llvm.masked.store.{_suffix(kind)}.p0",
         ir.VoidType(),
-        [kind, PTR, ir.IntType(32), mask.type],
+        [kind, PTR, I32, mask.type],
     )
-    builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), align), mask])
+    builder.call(function, [value, pointer, _lane(align), mask])
 
 
 def _plain_loop(module: ir.Module) -> ir.MDValue:
     """Tell LLVM to leave a loop as it is: its own unrolling would add code and compile time, not speed."""
     hints = [
         module.add_metadata(["llvm.loop.unroll.disable"]),
-        module.add_metadata(["llvm.loop.vectorize.enable", ir.Constant(ir.IntType(1), 0)]),
+        module.add_metadata(["llvm.loop.vectorize.enable", ir.Constant(I1, 0)]),
     ]
     node = ir.MDValue(module, hints, name=str(len(module.metadata)))
     node.operands = (node, *hints)  # a loop's name is a node that refers to itself
