@@ -19,6 +19,7 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SOURCE))
 
+LIMIT = "limit"  # the peer that is the machine's limit
 PAUSE = 0.02  # seconds before a timing, for the idle threads of the peer before it to go to sleep
 
 
@@ -108,8 +109,9 @@ def compare(
 ) -> list[Row]:  # fmt: skip
     """Rows of microseconds an update; `updates` are those of an epoch, `cells` the script's own of the median.
 
-    "loss in order" is that after `in_order` epochs without shuffling, checked to be the same for all; "loss of a round" that
-    after the epochs of the last round.
+    A peer called `LIMIT` is what the others cannot pass: each row tells its part of that. "Loss in order" is that after
+    `in_order` epochs without shuffling, checked to be the same for all; "loss of a round" that after the epochs of the last
+    round.
     """
     peers = make_peers(makers, wanted)
     losses = check_in_order(peers, in_order, tolerance)
@@ -125,8 +127,10 @@ def compare(
             "epochs a round": str(times[name][1]),
         }
         rows.append(Row(case, names[name], median, low, high, None, own))
+    limit = next((row.median for row, name in zip(rows, peers) if name == LIMIT), None)
     for row in rows:
         row.ratio = row.median / base if base else None
+        row.cells |= {"of limit": f"{limit / row.median:.0%}"} if limit else {}
     return rows
 
 

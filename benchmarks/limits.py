@@ -22,7 +22,7 @@ import numpy as np
 
 import native
 import retrograde as rg
-from harness import Row, clock, quartiles, run_script
+from harness import Peer, Row, clock, quartiles, run_script
 from retrograde.runtime import team
 from retrograde.runtime.cells import Cells
 
@@ -68,9 +68,19 @@ def peak_gflops(threads: int | None = None, dtype: Any = np.float32) -> float:
     return max(multiply_add_rates(threads, dtype, 15))
 
 
-def of_peak(flops: float, micro: float) -> str:
-    """The part of all cores' float32 peak that so many operations in so many microseconds are, as text."""
-    return f"{flops / micro / 1e3 / peak_gflops():.0%}"
+def make_limit(flops: int, threads: int | None = None) -> Peer:
+    """Not a training: multiply-adds in registers alone, as many as `flops` an epoch, on all cores by default.
+
+    As one of the peers it is timed in the same rounds, so it tells what the machine had left for them at that time.
+    """
+    threads, dtype = threads or cores(), np.dtype(np.float32)
+    call, data = native.multiply_adds(dtype), [np.linspace(0.1, 0.5, 512, dtype=dtype) for _ in range(threads)]
+
+    def timed(epochs: int) -> float:
+        turns = max(1, round(flops * epochs / threads / native.flops_a_turn(dtype)))
+        return together(lambda i: call(data[i].ctypes.data, turns), threads)
+
+    return Peer(timed)
 
 
 def memory_rates(kind: str, threads: int, nbytes: int, rounds: int) -> list[float]:

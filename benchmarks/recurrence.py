@@ -3,9 +3,9 @@
     python benchmarks/recurrence.py [--rounds 9] [--quick] [--peers retrograde,jax]
 
 Two predators and two prey in seasons, by Euler's method: four states, written out in scalars with 60 parameters (sines,
-exponentials, hyperbolic tangents, products). The loss is the sum of squares of what the states of every step miss; its gradient is
-by all parameters. Rounds of the peers alternate; PyTorch, which is slow here, takes part in the first only. Times are those of a
-call in steady state, without compilation; before that all peers must agree on the gradient.
+exponentials, hyperbolic tangents, products). The loss is the sum of squares of what the states of every step miss; its
+gradient is by all parameters. Rounds of the peers alternate; PyTorch, which is slow here, takes part in the first only. Times
+are those of a call in steady state, without compilation; before that all peers must agree on the gradient.
 """
 
 from __future__ import annotations

@@ -321,7 +321,7 @@ def test_compiled_code_drops_what_no_pullback_reads():
         return np.sum(carry[0] ** 2) + np.sum(ys[0])
 
     by_c = rg.jit(rg.grad(loss))
-    there, back = scans(by_c.lower(A, XS).graph)
+    there, _ = scans(by_c.lower(A, XS).graph)
     assert (len(there.inputs), len(there.outputs)) == (1, 2)
     close(by_c(A, XS), rg.grad(loss)(A, XS))
 

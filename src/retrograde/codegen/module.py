@@ -28,7 +28,6 @@ from retrograde.ir.layout import Layout
 from retrograde.ops.control import fused, scan, straight
 from retrograde.ops.matmul import matmul
 
-
 DATA = object.__basicsize__  # where NumPy's array objects hold their data pointer: first after Python's own head
 
 

@@ -12,7 +12,7 @@ from retrograde.optimize.straighten import straighten
 
 
 def optimize(graph: Graph) -> Graph:
-    """Simplify, drop what loops make in vain, settle, then straighten what is small and fuse what is not; loop bodies likewise."""
+    """Simplify, drop what loops make in vain, settle; straighten what is small, fuse what is not; loop bodies likewise."""
     graph = settle(prune(simplify(graph)))
     graph = Graph(graph.inputs, [_nested(eq) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
