@@ -36,7 +36,6 @@ class Compiled:
     """
 
     def __init__(self, graph: Graph, flush_subnormals: bool = False):
-        from retrograde.runtime.blas import register_blas
         from retrograde.runtime.executable import Executable
         from retrograde.runtime.llvm import NativeModule
 
@@ -47,8 +46,6 @@ class Compiled:
         self.from_cache = found is not None
         with _without_collection():
             facts, code = found or self._make()
-        if facts["blas"]:
-            register_blas()
         module = NativeModule(code)
         constants = list(graph.constants.items())
         held = [constants[i] for i in facts["constants"]]
@@ -78,7 +75,7 @@ class Compiled:
 
         ir, places = self.ir, {var: i for i, var in enumerate(self.source.constants)}
         facts = {
-            "blas": "rg_sgemm" in ir or "rg_dgemm" in ir, "constants": [places[var] for var in self.graph.constants],
+            "constants": [places[var] for var in self.graph.constants],
             "peak": self.plan.peak, "shared": bool(self.sharing), "scratch": self.sharing.scratch,
         }  # fmt: skip
         return cache.Entry(facts, compile_ir(ir))

@@ -14,7 +14,6 @@ from retrograde.codegen.matmul import (
     matmul_row_tile,
     matmul_scratch_bound,
     matmul_scratch_bytes,
-    prefer_blas,
 )
 from retrograde.codegen.matmul_ir import Lanes, element_type, load, offset, vector_type
 from retrograde.codegen.matmul_plan import plan_matmul
@@ -176,13 +175,6 @@ def test_scratch_bound_holds_for_every_stride():
         assert need <= matmul_scratch_bound(m, n, k, dtype, vector_bytes=vector_bytes)
         used += need > 0
     assert used > 500
-
-
-def test_blas_is_left_to_what_is_large_in_every_dimension():
-    assert not prefer_blas(1000, 1000, 1000, np.float32, "NN")
-    assert not prefer_blas(64, 1 << 14, 1 << 14, np.float32, "NT")
-    assert prefer_blas(2048, 2048, 2048, np.float32, "NN")
-    assert prefer_blas(1024, 1024, 1024, np.float64, "NN")
 
 
 def bias_and_square(element, bias):

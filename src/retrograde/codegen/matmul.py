@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.ir as ir
-import numpy as np
 
 from retrograde.errors import CompileError, ShapeError
 
@@ -92,18 +91,6 @@ def _half(extent: int, step: int) -> float:
     """The part of the work that the slower of two threads has."""
     units = -(-extent // step)
     return min(-(-units // 2) * step / extent, 1.0)
-
-
-def prefer_blas(m: int, n: int, k: int, dtype: Any, layout: str) -> bool:
-    """Say whether OpenBLAS on one thread is truly faster; `layout` ("NN", "NT", "TN") matters in no case so far.
-
-    Measured with benchmarks/matmul.py on a Xeon with AVX-512: up to 1000 in every dimension OpenBLAS takes
-    between 0.9 and 25 times as long as these kernels. At 2048 and more in all of them, where it packs for
-    every level of cache, it takes 0.81 to 0.93 of their time; not if one dimension is short. Its bits may
-    depend on the split of the rows, as those of these kernels never do.
-    """
-    del layout
-    return min(m, n, k) >= 256 and m * n * k * np.dtype(dtype).itemsize >= 2**33
 
 
 def emit_matmul(

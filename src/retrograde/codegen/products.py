@@ -1,21 +1,16 @@
-"""Matrix products: our own kernels, or BLAS where it is faster."""
+"""Matrix products over all batch axes, by the kernels of `matmul.py`.
+
+There is no call of a BLAS: see what was measured in `matmul_plan.py`.
+"""
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from retrograde.codegen.kernel import KernelEmitter
-from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes, matmul_split, prefer_blas
-from retrograde.codegen.scalar import I32, PTR, constant, register_type
+from retrograde.codegen.matmul import emit_matmul, matmul_scratch_bound, matmul_scratch_bytes, matmul_split
+from retrograde.codegen.scalar import register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation
 from retrograde.ir.layout import Layout
-
-
-def uses_blas(m: int, n: int, k: int, dtype, *strides: tuple[int, int]) -> bool:
-    """Whether a product goes to BLAS: rows or columns contiguous, and so large that BLAS was measured faster."""
-    plain = dtype.kind == "f" and dtype.itemsize in (4, 8) and all(1 in pair for pair in strides)
-    return plain and prefer_blas(m, n, k, dtype, "")
 
 
 def product_scratch(eq: Equation, vector_bytes: int) -> int:
@@ -52,15 +47,11 @@ def _at(k: KernelEmitter, view: View, index: tuple) -> View:
 
 
 def _one(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
-    (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
-    if dtype.kind == "f" and dtype.itemsize in (4, 8) and not uses_blas(m, n, depth, dtype, x.strides, y.strides):
+    if out.dtype.kind == "f" and out.dtype.itemsize in (4, 8):
         _own(k, x, y, out, vector_bytes)
         return
     with k.first_only():
-        if dtype.kind == "f" and dtype.itemsize in (4, 8):
-            _blas(k, x, y, out)
-        else:
-            _plain(k, x, y, out)
+        _plain(k, x, y, out)
 
 
 def _own(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
@@ -91,35 +82,3 @@ def _plain(k: KernelEmitter, x: View, y: View, out: View) -> None:
             term = e.mul(k.load(x, (i, d)), k.load(y, (d, j)))
             k.b.store(e.add(k.b.load(slot, typ=register_type(dtype)), term), slot)
         k.store(out, (i, j), k.b.load(slot, typ=register_type(dtype)))
-
-
-def _blas(k: KernelEmitter, x: View, y: View, out: View) -> None:
-    """C = A B in row order is C' = B' A' in BLAS's column order."""
-    b, module = k.b, k.b.module
-    name = "rg_sgemm" if out.dtype.itemsize == 4 else "rg_dgemm"
-    gemm = module.globals.get(name)
-    if gemm is None:
-        gemm = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 13), name)
-
-    def number(value, kind=I32):
-        slot = k.alloca(kind)
-        b.store(ir.Constant(kind, value), slot)
-        return slot
-
-    def letter(transposed: bool):
-        return number(ord("T" if transposed else "N"), ir.IntType(8))
-
-    def leading(view: View) -> tuple[bool, int]:
-        (rows, columns), (s0, s1) = view.shape, view.strides
-        if s1 == 1 and (rows == 1 or s0 >= columns):
-            return False, max(s0, columns, 1)
-        return True, max(s1, rows, 1)
-
-    (m, depth), n = x.shape, y.shape[1]
-    (ty, ldy), (tx, ldx) = leading(y), leading(x)
-    kind = register_type(out.dtype)
-    one, zero = k.alloca(kind), k.alloca(kind)
-    b.store(constant(1, out.dtype), one)
-    b.store(constant(0, out.dtype), zero)
-    b.call(gemm, [letter(ty), letter(tx), number(n), number(m), number(depth), one, y.pointer, number(ldy), x.pointer,
-                  number(ldx), zero, out.pointer, number(n)])  # fmt: skip

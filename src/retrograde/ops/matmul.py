@@ -24,7 +24,7 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
 
 
 matmul.def_reference(lambda x, y: np.matmul(x, y))
-matmul.def_lower("kernel")(None)  # emitted by codegen/products.py: its own kernels or BLAS, by measure
+matmul.def_lower("kernel")(None)  # emitted by codegen/products.py
 
 
 def swap_last(x):

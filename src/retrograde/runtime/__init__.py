@@ -1,1 +1,1 @@
-"""Running native code: LLVM's just-in-time compiler, BLAS, buffers, progress and interruption."""
+"""Running native code: LLVM's just-in-time compiler, buffers, progress and interruption."""

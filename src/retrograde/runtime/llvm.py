@@ -85,8 +85,3 @@ def assembly(text: str) -> str:
     """The machine code of this IR as assembly, for reading."""
     machine = target_machine()
     return machine.emit_assembly(optimize(text, machine))
-
-
-def add_symbol(name: str, address: int) -> None:
-    """Make a function of this process known to compiled code."""
-    llvm.add_symbol(name, address)
