@@ -8,7 +8,7 @@ reassociated, in one fixed way for a shape. A team of threads shares one axis th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llvmlite import ir
 
@@ -19,6 +19,8 @@ from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ir.layout import Layout
 
 REASSOCIATE = ("reassoc", "contract")
+SHORT = 8  # elements of an innermost axis up to which it is unrolled: LLVM then widens the loop around it
+UNROLLED = 160  # operations that unrolling may make
 LINE = 64  # elements of the innermost axis that stay with one thread: whole cache lines
 
 
@@ -44,16 +46,22 @@ class _Reduction:
     out: View | None
     strides: tuple[int, ...]  # of the output, over the merged axes; 0 where reduced
     reduced: tuple[bool, ...]
-    slot: ir.Value | None = None
+    columns: int = 1  # elements of an unrolled innermost axis that it keeps apart
+    slots: list[ir.Value] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
-        """Loops 0 .. depth-1 must be open to hold one output element; in a register if those inside are all reduced."""
-        return max((i + 1 for i, reduced in enumerate(self.reduced) if not reduced), default=0)
+        """Loops 0 .. depth-1 must be open to hold its elements; in registers if those inside are all reduced."""
+        loops = self.reduced[:-1] if self.columns > 1 else self.reduced
+        return max((i + 1 for i, reduced in enumerate(loops) if not reduced), default=0)
 
     @property
     def in_register(self) -> bool:
         return all(not reduced for reduced in self.reduced[: self.depth])
+
+    def slot(self, column: int) -> ir.Value:
+        """The register for an element of the unrolled axis."""
+        return self.slots[column if self.columns > 1 else 0]
 
 
 def space_of(body: Graph) -> tuple[int, ...]:
@@ -141,10 +149,12 @@ class _Nest:
         return next((d for d in free if lengths[d] >= 8), max(free, key=lambda d: lengths[d]))
 
     def _nest(self, ranges: list[tuple]) -> None:
-        k = self.k
+        k, last = self.k, ranges[-1][1] if len(ranges) > 1 else None
+        self.unrolled = isinstance(last, int) and last <= SHORT and last * len(self.body.equations) <= UNROLLED
         for r in self.reductions:
+            r.columns = last if self.unrolled and not r.reduced[-1] else 1
             if r.in_register:
-                r.slot = k.alloca(register_type(r.out.dtype))
+                r.slots = [k.alloca(register_type(r.out.dtype)) for _ in range(r.columns)]
             else:
                 self._clear(r, ranges)
         self._level(0, ranges, [])
@@ -169,15 +179,21 @@ class _Nest:
         k = self.k
         for r in self.reductions:
             if r.in_register and r.depth == depth:
-                k.b.store(_identity(r.equation), r.slot)
+                for slot in r.slots:
+                    k.b.store(_identity(r.equation), slot)
         if depth == len(ranges):
             self._innermost(index)
+        elif self.unrolled and depth == len(ranges) - 1:
+            for column in range(ranges[depth][1]):
+                self._level(depth + 1, ranges, [*index, k.index(column)])
         else:
             for i in k.count(ranges[depth][1], ranges[depth][0]):
                 self._level(depth + 1, ranges, [*index, i])
         for r in self.reductions:
             if r.in_register and r.depth == depth:
-                k.store(self._flat(r.out, r.strides), tuple(index), k.b.load(r.slot, typ=register_type(r.out.dtype)))
+                for column, slot in enumerate(r.slots):
+                    at = (*index, *[k.index(0)] * (len(ranges) - 1 - depth), k.index(column)) if r.columns > 1 else tuple(index)
+                    k.store(self._flat(r.out, r.strides), at, k.b.load(slot, typ=register_type(r.out.dtype)))
 
     def _flat(self, view: View, strides: tuple[int, ...]) -> View:
         """The view over the merged loop axes."""
@@ -221,8 +237,8 @@ class _Nest:
             _, combine = r.equation.primitive.lower()
             step = Accumulator(k.b, r.out.dtype)
             if r.in_register:
-                kind = register_type(r.out.dtype)
-                k.b.store(combine(step, k.b.load(r.slot, typ=kind), value), r.slot)
+                slot, kind = r.slot(at[-1].constant if r.columns > 1 else 0), register_type(r.out.dtype)
+                k.b.store(combine(step, k.b.load(slot, typ=kind), value), slot)
             else:
                 out = self._flat(r.out, r.strides)
                 k.store(out, at, combine(step, k.load(out, at), value))

@@ -237,9 +237,10 @@ class _Module:
         body: Graph = params["body"]
         consts, init, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
         carry, ys = results[:n_carry], results[n_carry:]
-        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + (n_carry > 0))
+        outer = scope.depth == 0 and not n_carry  # runs side by side: each is a program of its own
+        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + (not outer))
         begin, end = self.team.share(b, length) if dealt else (0, length)
-        may_stop = scope.depth < 2
+        may_stop = outer or (scope.depth < 2 and n_carry > 0)  # a sum's parts are never left out
 
         def turn(step: ir.Value) -> ir.Value:
             return b.sub(k.index(length - 1), step) if params["reverse"] else step

@@ -59,10 +59,25 @@ class Layout:
 
     def reshape(self, shape: tuple[int, ...]) -> Layout | None:
         """At another shape, or None where strides cannot say it."""
+        shape = tuple(shape)
         if self.contiguous:
-            return Layout(tuple(shape), contiguous_strides(tuple(shape)), self.offset)
-        kept = [(n, s) for n, s in zip(self.shape, self.strides) if n != 1]
-        if [n for n, _ in kept] == [n for n in shape if n != 1]:  # only axes of length 1 come or go
-            strides = iter(s for _, s in kept)
-            return Layout(tuple(shape), tuple(next(strides) if n != 1 else 0 for n in shape), self.offset)
-        return None
+            return Layout(shape, contiguous_strides(shape), self.offset)
+        runs: list[tuple[int, int]] = []  # length and step of stretches that one stride walks, axes of length 1 left out
+        for length, stride in zip(self.shape, self.strides):
+            if runs and length != 1 and runs[-1][1] == length * stride:
+                runs[-1] = runs[-1][0] * length, stride
+            elif length != 1:
+                runs.append((length, stride))
+        strides = []
+        for length in reversed(shape):  # each new axis is a part of one stretch
+            if length == 1:
+                strides.append(0)
+                continue
+            while runs and runs[-1][0] == 1:
+                runs.pop()
+            rest, stride = runs.pop()
+            if rest % length:
+                return None
+            strides.append(stride)
+            runs.append((rest // length, stride * length))
+        return Layout(shape, tuple(reversed(strides)), self.offset)

@@ -38,6 +38,7 @@ class Primitive:
         self.lowering: str | None = None
         self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
+        self.cut: Callable[..., bool] | None = None
         self.samples: Callable[[], list] | None = None
         self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
@@ -102,6 +103,16 @@ class Primitive:
         A `multiple` primitive returns (outputs, mapped) instead. Without a rule the primitive is applied lane by lane.
         """
         self.batch = rule
+        return rule
+
+    def def_cut(self, rule: Callable) -> Callable:
+        """`rule(where, types, out, out_axis, **params) -> bool`: whether it can be computed part by part along an axis.
+
+        `where` says where each input has that axis (None: nowhere), `out_axis` where the output has. True means that parts of
+        the inputs give that part of the output, or, where `out_axis` is None, a part of a sum. Shapes and limits among the
+        parameters then take the length of the part. Without a rule it is computed whole.
+        """
+        self.cut = rule
         return rule
 
     def def_samples(self, rule: Callable) -> Callable:

@@ -28,8 +28,13 @@ def broadcast_shapes(name: str, *types: ArrayType) -> tuple[int, ...]:
         ) from None
 
 
-def batch_elementwise(primitive: Primitive) -> None:
-    """The batching rule of the family: ranks are filled up behind the mapped axis, then broadcasting lines up."""
+def by_elements(primitive: Primitive) -> None:
+    """The rules of the family: mapped, ranks are filled up behind the mapped axis, then broadcasting lines up."""
+
+    @primitive.def_cut
+    def cut(where: Sequence[int | None], types: Sequence[ArrayType], out: ArrayType, out_axis: int | None, **_: Any) -> bool:
+        from_last = None if out_axis is None else out.ndim - out_axis
+        return all(axis is None or type_.ndim - axis == from_last for axis, type_ in zip(where, types))
 
     @primitive.def_batch
     def batch(lanes: Any, mapped: Sequence[bool], *xs: Any, **params: Any) -> Any:
@@ -77,7 +82,7 @@ def elementwise(
         return ArrayType(broadcast_shapes(name, *types), np.dtype(result) if result else dtype)
 
     primitive.def_reference(reference)
-    batch_elementwise(primitive)
+    by_elements(primitive)
     if pullback is not None:
         primitive.def_pullback(pullback)
     if isinstance(lower, str):

@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Literal, Primitive
-from retrograde.ops.define import batch_elementwise, broadcast_shapes, elementwise
+from retrograde.ops.define import broadcast_shapes, by_elements, elementwise
 from retrograde.types import ArrayType
 
 
@@ -248,7 +248,7 @@ def _select_type(c: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
 
 
 select.def_reference(lambda c, x, y: np.where(c, x, y))
-batch_elementwise(select)
+by_elements(select)
 select.def_lower("elementwise")(lambda e, c, x, y: e.select(c, x, y))
 
 
@@ -274,7 +274,7 @@ def _convert_type(x: ArrayType, *, dtype: np.dtype) -> ArrayType:
 
 
 convert.def_reference(lambda x, *, dtype: np.asarray(x).astype(dtype)[()])
-batch_elementwise(convert)
+by_elements(convert)
 convert.def_lower("elementwise")(lambda e, x, *, dtype: e.cast(x, dtype))
 
 

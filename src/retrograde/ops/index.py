@@ -67,6 +67,13 @@ def _gather_pullback(ct, z, x, idx, *, axis: int):
     return scatter_add(ct, idx, axis=axis, size=x.shape[axis]), None
 
 
+@gather.def_cut
+def _gather_cut(where, types, out, out_axis, *, axis: int):
+    """Along the indices of a whole array, or along another axis of the array at the same indices."""
+    x, idx = where
+    return (x is None and idx is not None) or (idx is None and x is not None and x != axis)
+
+
 @gather.def_batch
 def _gather_batch(lanes, mapped, x, idx, *, axis: int):
     if not mapped[1]:
@@ -172,6 +179,13 @@ def _take_along_lower(e, index, read, types, *, axis: int):
 take_along.def_pullback(lambda ct, z, x, idx, *, axis: (put_along(ct, idx, axis=axis, size=x.shape[axis]), None))
 
 
+def _cut_along(where, types, out, out_axis, *, axis: int, size: int = 0):
+    return where[0] == where[1] == out_axis != axis
+
+
+take_along.def_cut(_cut_along)
+
+
 @take_along.def_batch
 def _take_along_batch(lanes, mapped, x, idx, *, axis: int):
     return take_along(spread(lanes, x, mapped[0]), spread(lanes, idx, mapped[1]), axis=axis + 1)
@@ -216,6 +230,9 @@ def _put_along_lower(k, outputs, inputs, *, axis: int, size: int) -> None:
 
 
 put_along.def_pullback(lambda ct, z, u, idx, *, axis, size: (take_along(ct, idx, axis=axis), None))
+
+
+put_along.def_cut(_cut_along)
 
 
 @put_along.def_batch

@@ -50,6 +50,14 @@ def _matmul_batch(lanes, mapped, x, y):
     return matmul(spread(lanes, x, mapped[0]), spread(lanes, y, mapped[1]))
 
 
+@matmul.def_cut
+def _matmul_cut(where, types, out, out_axis):
+    (x, y), rank = where, out.ndim
+    if out_axis is None:  # summed over
+        return (x, y) == (rank - 1, rank - 2)
+    return (x, y) in ((rank - 2, None), (None, rank - 1)) or (x is not None and x == y < rank - 2)
+
+
 _NARROW = 8  # columns; (m, k) @ (s, k, n) with more is s products of a size that pays by itself, and y need not be copied
 
 

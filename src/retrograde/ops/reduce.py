@@ -42,6 +42,8 @@ def _reduction(
     primitive.def_lower("reduction")(lambda: (identity, combine))
     primitive.def_batch(lambda lanes, mapped, x, *, axes: primitive(x, axes=tuple(a + 1 for a in axes)))
 
+    primitive.def_cut(lambda where, types, out, out_axis, *, axes: name == "sum" or out_axis is not None)
+
     @primitive.def_samples
     def samples() -> list:
         rng = np.random.default_rng(3)

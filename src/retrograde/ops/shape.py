@@ -29,6 +29,11 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
 reshape.def_reference(lambda x, *, shape: np.reshape(x, shape)[()])
 reshape.def_lower("view")(lambda layout, *, shape: layout.reshape(shape))
 reshape.def_batch(lambda lanes, mapped, x, *, shape: reshape(x, shape=(lanes.size, *shape)))
+reshape.def_cut(
+    lambda where, types, out, out_axis, *, shape: (
+        out_axis is not None and math.prod(types[0].shape[: where[0]]) == math.prod(shape[:out_axis])
+    )
+)
 reshape.def_pullback(lambda ct, z, x, *, shape: (reshape(ct, shape=x.shape),))
 
 
@@ -49,6 +54,9 @@ def _transpose_type(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
 transpose.def_reference(lambda x, *, axes: np.transpose(x, axes))
 transpose.def_lower("view")(lambda layout, *, axes: layout.transpose(axes))
 transpose.def_batch(lambda lanes, mapped, x, *, axes: transpose(x, axes=(0, *(a + 1 for a in axes))))
+
+
+transpose.def_cut(lambda where, types, out, out_axis, **_: True)
 
 
 @transpose.def_pullback
@@ -76,6 +84,9 @@ def _broadcast_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
 
 broadcast_to.def_reference(lambda x, *, shape: np.broadcast_to(x, shape)[()])
 broadcast_to.def_lower("view")(lambda layout, *, shape: layout.broadcast(shape))
+
+
+broadcast_to.def_cut(lambda where, types, out, out_axis, **_: types[0].ndim - where[0] == out.ndim - out_axis)
 
 
 @broadcast_to.def_batch
@@ -117,6 +128,14 @@ def _slices(start: tuple, limit: tuple, step: tuple) -> tuple:
 slice_.def_reference(lambda x, *, start, limit, step: x[_slices(start, limit, step)])
 slice_.def_lower("view")(lambda layout, *, start, limit, step: layout.slice(start, limit, step))
 
+
+
+def _cut_slice(where, types, out, out_axis, *, start, limit, step, shape=None):
+    """Only where the slice takes the whole axis as it is."""
+    return out_axis == where[0] and (start[out_axis], limit[out_axis], step[out_axis]) == (0, out.shape[out_axis], 1)
+
+
+slice_.def_cut(_cut_slice)
 
 
 @slice_.def_batch
@@ -165,6 +184,7 @@ def _embed_lower(k, outputs, inputs, *, shape, start, limit, step) -> None:
 
 
 embed.moves = True
+embed.def_cut(_cut_slice)
 
 
 @embed.def_batch
@@ -217,6 +237,7 @@ def _concatenate_lower(k, outputs, inputs, *, axis: int) -> None:
 
 
 concatenate.moves = True
+concatenate.def_cut(lambda where, types, out, out_axis, *, axis: axis != out_axis and set(where) == {out_axis})
 
 
 @concatenate.def_batch

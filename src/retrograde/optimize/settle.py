@@ -11,9 +11,12 @@ from retrograde.ir.layout import Layout
 from retrograde.ops import elementwise as ew
 
 
-def settle(graph: Graph) -> Graph:
-    """The graph with copies where a value needs memory of its own."""
-    layouts: dict[Var, Layout] = {}
+def settle(graph: Graph, given: dict[Var, Layout]) -> tuple[Graph, dict[Var, Layout]]:
+    """The graph with copies where a value needs memory of its own, and the layouts of its views.
+
+    `given` are the layouts of inputs that are views themselves: what a loop's body is given of the graph around it.
+    """
+    layouts = dict(given)
     owned: set[Var] = set()
     equations: list[Equation] = []
 
@@ -38,4 +41,4 @@ def settle(graph: Graph) -> Graph:
     outputs: list[Atom] = []
     for atom in graph.outputs:
         outputs.append(atom if atom in owned and atom not in outputs else copied(atom))
-    return Graph(graph.inputs, equations, tuple(outputs), graph.constants)
+    return Graph(graph.inputs, equations, tuple(outputs), graph.constants), layouts

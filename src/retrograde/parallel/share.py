@@ -130,7 +130,8 @@ def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equ
             if not isinstance(eq.inputs[0], Literal):
                 roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
             continue
-        reads = [_region(plan, roots.get(a, a)) for a in eq.inputs if isinstance(a, Var)]
+        sources = [roots.get(a, a) for a in eq.inputs if isinstance(a, Var)]
+        reads = [_region(plan, var) for var in sources if var in plan.slots]  # not views of a number
         writes = [_region(plan, out) for out in eq.outputs]
         if eq in plan.scratch:
             need = plan.nested[eq].peak if eq in plan.nested else work(eq)[2]
