@@ -101,6 +101,7 @@ def test_width_of_vectors_leaves_the_bits_alone(vector_bytes, dtype):
         (6, 20, 50),
         (20, 37, 700),
         (65, 33, 40),
+        (40, 4, 900),
     ]:
         for left, right in [("rows", "rows"), ("rows", "columns"), ("columns", "rows")]:
             a, b = matrix(rng, m, k, left, dtype), matrix(rng, k, n, right, dtype)
@@ -110,13 +111,13 @@ def test_width_of_vectors_leaves_the_bits_alone(vector_bytes, dtype):
             np.testing.assert_array_equal(c, wide)
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100)])
+@pytest.mark.parametrize("shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100), (40, 5, 800)])
 @pytest.mark.parametrize("result", ["rows", "columns", "strided"])
 def test_accumulate_adds_to_what_is_there(shape, result):
     m, n, k = shape
     rng = np.random.default_rng(3)
-    for right in ("rows", "columns"):
-        a, b = matrix(rng, m, k, "rows", np.float32), matrix(rng, k, n, right, np.float32)
+    for left, right in (("rows", "rows"), ("rows", "columns"), ("columns", "rows")):
+        a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, right, np.float32)
         c = matrix(rng, m, n, result, np.float32)
         start = c.astype(np.float64)
         assert_product(harness.run_matmul(a, b, c, accumulate=True), a, b, start)
@@ -143,6 +144,7 @@ BLOCKED = [
     (1300, 20, 500, "rows", lambda plan: plan.strip < plan.m),
     (610, 600, 5, "columns", lambda plan: plan.rows_first),
     (70, 130, 1100, "rows", lambda plan: plan.pack_b and plan.block < plan.k),
+    (700, 5, 1100, "columns", lambda plan: plan.swapped and plan.c[1] != 1 and plan.width > 1),
     (1100, 400, 900, "columns", lambda plan: plan.pack_a and plan.block < plan.k and plan.strip < plan.m),
 ]
 

@@ -40,7 +40,11 @@ def matmul_scratch_bytes(
 def matmul_scratch_bound(m: int, n: int, k: int, dtype: Any, *, vector_bytes: int = 64) -> int:
     """Return bytes of scratch memory that suffice for this product whatever the strides turn out to be."""
     far = (1 << 20, 1 << 20)  # steps that make either operand worth a copy
-    return max(matmul_scratch_bytes(m, n, k, dtype, far, far, result, vector_bytes=vector_bytes) for result in ((n, 1), (1, m)))
+    return max(
+        matmul_scratch_bytes(m, n, k, dtype, left, far, result, vector_bytes=vector_bytes)
+        for left in (far, (1, far[0]))
+        for result in ((n, 1), (1, m))
+    )
 
 
 def matmul_row_tile(

@@ -110,7 +110,7 @@ def plan_matmul(
         raise UnsupportedError(f"matmul kernels multiply float32 or float64, not {dtype}: convert with .astype(np.float32) first")
     a, b, c = tuple(a_strides), tuple(b_strides), tuple(c_strides)
     size = dtype.itemsize
-    swapped = _swap(m, n, c)
+    swapped = _swap(m, n, c) or _narrow(m, n, k, a, size)
     if _dots(m, n, k, a, b, size):
         rows, vectors = _dot_tile(m, n, vector_bytes)
         chains = 1
@@ -123,7 +123,7 @@ def plan_matmul(
     width = lanes
     while width > 1 and width // 2 >= n:
         width //= 2
-    if n > 1 and c[1] != 1:
+    if n > 1 and c[1] != 1 and not _narrow(n, m, k, b[::-1], size):
         width = 1
     straight = m * n * k <= STRAIGHT_LIMIT and m * -(-n // (64 // size)) * k <= STRAIGHT_LIMIT // 4
     chains = 1
@@ -177,6 +177,12 @@ def _swap(m: int, n: int, c: Strides) -> bool:
     if natural and turned:
         return m > n
     return turned and not natural
+
+
+def _narrow(m: int, n: int, k: int, a: Strides, size: int) -> bool:
+    """Say whether C has so few columns that vectors pay along its rows, though each of their elements is stored by itself."""
+    lanes = 64 // size
+    return n < lanes <= m and 2 * n <= m and k >= 2 * lanes and a[0] == 1
 
 
 def _dots(m: int, n: int, k: int, a: Strides, b: Strides, size: int) -> bool:

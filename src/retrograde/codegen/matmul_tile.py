@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import llvmlite.ir as ir
@@ -23,6 +23,7 @@ from .matmul_ir import (
     store,
     vector_type,
 )
+from .matmul_pack import gather_row
 
 Epilogue = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value, int], ir.Value]
 WORK_PER_TURN = 24  # multiply-adds in one turn of the loop over k, below which it is unrolled
@@ -151,14 +152,14 @@ def _finish(builder, element, rows, lanes, sums, block: Block, target: Target) -
     ]
     one_block = block.first is True
     if target.accumulate or not one_block:
-        held = [load(builder, place, element, lane) for _, lane, place in places]
+        held = [_held(builder, place, element, lane, target.strides[1]) for _, lane, place in places]
         if not target.accumulate:
             # The first block finds whatever the memory holds, which must not reach the sum.
             held = [builder.select(block.first, nothing(value.type), value) for value in held]
         sums = [builder.fadd(value, total) for value, total in zip(held, sums)]
     if target.epilogue is None:
         for (_, lane, place), value in zip(places, sums):
-            store(builder, value, place, element, lane)
+            _put(builder, value, place, element, lane, target.strides[1])
         return
 
     def finished():
@@ -170,7 +171,7 @@ def _finish(builder, element, rows, lanes, sums, block: Block, target: Target) -
             part = target.epilogue(builder, part, row, column, lane.valid)
             if lane.valid < lane.width:
                 part = widen(builder, part, lane.width, lane.valid)
-            store(builder, part, place, element, lane)
+            _put(builder, part, place, element, lane, target.strides[1])
 
     if one_block:
         finished()
@@ -180,7 +181,24 @@ def _finish(builder, element, rows, lanes, sums, block: Block, target: Target) -
             finished()
         with otherwise:
             for (_, lane, place), value in zip(places, sums):
-                store(builder, value, place, element, lane)
+                _put(builder, value, place, element, lane, target.strides[1])
+
+
+def _held(builder, place, element, lane: Lanes, step: int) -> ir.Value:
+    """What C holds at a vector of a row, whose elements lie `step` apart."""
+    if step == 1:
+        return load(builder, place, element, lane)
+    return gather_row(builder, element, place, step, [replace(lane, start=0)])[0]
+
+
+def _put(builder, value, place, element, lane: Lanes, step: int) -> None:
+    """Store a vector of a row of C, whose elements lie `step` apart."""
+    if step == 1 or lane.width == 1:
+        store(builder, value, place, element, lane)
+        return
+    for i in range(lane.valid):
+        one = shuffle(builder, value, value, [i])
+        store(builder, one, offset(builder, place, i * step, element), element, Lanes(0, 1, 1))
 
 
 def widen(builder: ir.IRBuilder, value: ir.Value, width: int, valid: int) -> ir.Value:
