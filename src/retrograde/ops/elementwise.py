@@ -1,7 +1,7 @@
 """The elementwise primitives. Each entry is one operation, whole: meaning, formula, pullback, lowering, domain.
 
-At a kink the pullback gives the subgradient of least norm: |x|' = 0 at 0, hypot(x, y) gives nothing at (0, 0); maximum(x, c) with a number c gives x nothing
-at a tie (so a ReLU's derivative at 0 is 0); maximum(x, y) of two arrays gives each a half.
+At a kink the pullback gives the subgradient of least norm: |x|' = 0 at 0; hypot(x, y) gives nothing at (0, 0); maximum(x, c)
+with a number c gives x nothing at a tie (so a ReLU's derivative at 0 is 0); maximum(x, y) of two arrays gives each a half.
 """
 
 from __future__ import annotations
