@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde.errors import ModelError
+from retrograde.errors import DataError, ModelError
 
 Loss = Callable[..., Any]
 
@@ -31,7 +31,8 @@ def _mean(each: Any, sample_weight: Any) -> Any:
             f"sample_weight must have one number a point, shape {np.shape(each)[:1]}; it has {np.shape(sample_weight)}"
         )
     per_point = np.mean(np.reshape(each, (np.shape(each)[0], -1)), axis=1)
-    return np.sum(per_point * sample_weight) / np.sum(sample_weight)
+    total = np.sum(sample_weight)  # 0 in a batch of points that all weigh nothing
+    return np.sum(per_point * sample_weight) / np.where(total == 0, 1.0, total).astype(total.dtype)
 
 
 def mse(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
@@ -102,12 +103,26 @@ LOSSES: dict[str, Loss] = {
 }  # fmt: skip
 
 
+_TARGETS: dict[Loss, tuple[str, Callable[[np.ndarray], Any]]] = {
+    binary_cross_entropy: ("from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
+    hinge: ("-1 or 1", lambda y: np.abs(y) == 1),
+    poisson: ("counts, 0 or more", lambda y: y >= 0),
+}
+
+
+def check_targets(loss: Loss, target: np.ndarray) -> None:
+    """Raise `DataError` for targets that a loss is not defined for, on which it would fall without bound or learn nothing."""
+    wanted, fits = _TARGETS.get(loss, ("", None))
+    if fits is not None and not (good := fits(target)).all():
+        raise DataError(f"targets of {loss.__name__} are {wanted}; y holds {target[~good][0]:g}")
+
+
 def get_loss(loss: str | Loss) -> Loss:
     """A loss by name, or the function itself."""
     if callable(loss):
         return loss
     if loss not in LOSSES:
         near = difflib.get_close_matches(str(loss), LOSSES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass f(prediction, target)")
     return LOSSES[loss]

@@ -201,6 +201,8 @@ OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmspro
 
 def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
     """An optimizer by name (with a learning rate), or the object itself."""
+    if isinstance(optimizer, type):
+        raise ModelError(f"an optimizer is an object, not its class: {optimizer.__name__}() instead of {optimizer.__name__}")
     if not isinstance(optimizer, str):
         if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
             raise ModelError(f"an optimizer has init(params) and update(grads, state, params); {optimizer!r} has not")

@@ -11,9 +11,9 @@ import numpy as np
 from retrograde import random, tree
 from retrograde.compile import jit
 from retrograde.errors import DataError, ModelError
-from retrograde.nn.losses import cross_entropy, get_loss
+from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
-from retrograde.train.data import Data, prepare
+from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.resume import Progress, resumed
 from retrograde.train.run import Run, best_of
@@ -63,11 +63,14 @@ def fit(
 
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
-    for name, value in (("epochs", epochs), ("starts", starts)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ModelError(f"{name} must be a positive integer; it is {value!r}")
-    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
-        raise ModelError(f"batch_size must be a positive integer, or None for the full batch; it is {batch_size!r}")
+    callbacks = check_arguments(net, dtype, callbacks)
+    check_whole("epochs", epochs, 1)
+    check_whole("starts", starts, 1)
+    check_whole("seed", seed, 0)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, 1, ", or None for the full batch")
+    if early_stopping is not None:
+        check_whole("early_stopping", early_stopping, 1, ", or None to run all epochs")
     if starts > 1 and net.initialized:
         raise ModelError(f"starts={starts} draws {starts} initial points, but this network has its parameters; give a fresh one")
     nets = [net] if net.initialized else [net.init(seed + i, dtype) for i in range(starts)]
@@ -86,7 +89,7 @@ def fit(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
         loss_function is cross_entropy and points.y.ndim == 1,
     )  # fmt: skip
-    return _Driver(nets, points, settings, int(epochs), seed, list(callbacks), progress, compiled).run(
+    return _Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
         resume.progress if isinstance(resume, Run) else resume
     )
 
@@ -259,5 +262,10 @@ def _check_fit(net: Any, points: Data, loss: Callable) -> None:
             if low < 0 or high >= classes:
                 raise DataError(f"labels run from {low} to {high}, but the network has {classes} outputs: 0 to {classes - 1} fit")
         value = loss(prediction, points.y[:1])
+        if points.weight is not None:
+            check_takes_weights(loss)
+    check_targets(loss, points.y)
+    if points.yv is not None:
+        check_targets(loss, points.yv)
     if np.shape(value) != ():
         raise ModelError(f"the loss must return one number; it returned shape {np.shape(value)}: take np.mean of it")
