@@ -185,6 +185,36 @@ def test_assignment_into_a_plain_array_says_what_to_write_instead():
     with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own words, with ours as their cause
         rg.grad(f)(np.ones(2))
     assert isinstance(caught.value.__cause__, errors.TracerConversionError)
+    assert "np.stack" in str(caught.value.__cause__)
+
+
+def test_argnums_are_positions_each_named_once():
+    f = lambda a, b: a * b**2  # noqa: E731
+    assert rg.grad(f, np.int64(1))(2.0, 3.0) == 12.0
+    assert rg.grad(f, [np.int8(-1), 0])(2.0, 3.0) == (12.0, 9.0)
+    for argnums in ("a", 1.0, None, ("b",)):
+        for transform in (rg.grad, rg.value_and_grad, rg.jacobian):
+            with pytest.raises(errors.DifferentiationError, match="argnums is the position"):
+                transform(f, argnums)
+    for argnums in ((1, 1), (0, -2)):
+        for transform in (rg.grad, rg.jacobian):
+            with pytest.raises(errors.DifferentiationError, match="twice"):
+                transform(f, argnums)(2.0, 3.0)
+
+
+@pytest.mark.parametrize("ct", [np.ones(3) * 1j, np.array(["a", "b", "c"])])
+def test_a_cotangent_is_of_the_outputs_kind(ct):
+    with pytest.raises(errors.DifferentiationError, match="dtype"):
+        rg.vjp(np.sin, np.ones(3))[1](ct)
+    assert rg.vjp(np.sin, np.zeros(3))[1](np.arange(1, 4))[0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_ufunc_of_another_library_is_not_called_numpys():
+    import scipy.special
+
+    with pytest.raises(errors.UnsupportedError, match=r"not NumPy's\).*dir\(retrograde\.numpy\)"):
+        rg.grad(lambda x: np.sum(scipy.special.gammaln(x)))(np.ones(2))
+    assert {"exp", "arctan2", "mean", "einsum", "erf"} <= set(dir(rg.numpy))
 
 
 def _assign(x):

@@ -8,6 +8,7 @@ same steps record instead of compute: so transforms nest and compile.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,12 +115,11 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     that the loss does not depend on gets zeros. Raises `DifferentiationError` for integer parameters and for a loss that
     is not a scalar.
     """
-    several = not isinstance(argnums, int)
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted, several = _wanted(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = [_position(i, args) for i in wanted]
+        positions = _positions(wanted, args)
         call = _with_kwargs(f, kwargs)
         run = _Linearized(call, args, positions, has_aux, scalar=True)
         grads = run.pull([np.ones((), run.outputs[0].dtype)[()] for _ in run.seeds])
@@ -160,6 +160,9 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
             out, leaf = run.outputs[i], leaves[i]
             if np.shape(leaf) != np.shape(out):
                 raise DifferentiationError(f"the cotangent has shape {np.shape(leaf)}, the output {np.shape(out)}")
+            dtype = leaf.dtype if isinstance(leaf, Tracer) else np.asarray(leaf).dtype
+            if not np.can_cast(dtype, out.dtype, "same_kind"):
+                raise DifferentiationError(f"the cotangent has dtype {dtype}, the output {out.dtype}")
             cts.append(leaf if isinstance(leaf, Tracer) else np.asarray(leaf, out.dtype)[()])
         return tuple(run.pull(cts))
 
@@ -172,12 +175,11 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     The result has the pytree of the output; each of its leaves is replaced by the pytree of argument `argnums`, with
     leaves of shape (output's shape) + (parameter's shape).
     """
-    several = not isinstance(argnums, int)
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted, several = _wanted(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = [_position(i, args) for i in wanted]
+        positions = _positions(wanted, args)
         run = _Linearized(_with_kwargs(f, kwargs), args, positions, False, scalar=False)
         jacobians = []
         for i, out in enumerate(run.outputs):
@@ -195,13 +197,34 @@ def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable
 
     The sum of their `nbytes` is backpropagation's price in memory for one call. Parameters and inputs count as "input".
     """
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = _wanted(argnums)[0]
 
     def listed(*args: Any) -> list[tuple[str, ArrayType]]:
-        run = _Linearized(f, args, [_position(i, args) for i in wanted], False, scalar=False)
+        run = _Linearized(f, args, _positions(wanted, args), False, scalar=False)
         return [(run.made_by.get(var, "input"), var.type) for var in run.backward.kept]
 
     return listed
+
+
+def _wanted(argnums: Any) -> tuple[tuple[int, ...], bool]:
+    """The arguments asked for, and whether the answer is a tuple of theirs."""
+    try:
+        return (operator.index(argnums),), False
+    except TypeError:
+        pass
+    try:
+        return tuple(operator.index(i) for i in argnums), True
+    except TypeError:
+        raise DifferentiationError(
+            f"argnums is the position of an argument, or a tuple of positions; it is {argnums!r}"
+        ) from None
+
+
+def _positions(wanted: Sequence[int], args: Sequence[Any]) -> list[int]:
+    positions = [_position(i, args) for i in wanted]
+    if len(set(positions)) < len(positions):
+        raise DifferentiationError(f"argnums={tuple(wanted)} names an argument twice; name each once")
+    return positions
 
 
 def _position(argnum: int, args: Sequence[Any]) -> int:

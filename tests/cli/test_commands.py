@@ -342,3 +342,15 @@ def test_as_a_process(tmp_path):
     assert done.stdout == ""
     assert done.stderr.startswith("retrograde: error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_word_among_the_numbers_of_the_target_is_named(tmp_path, capsys):
+    rows = "".join(f"{i / 7:.3f},{'oops' if i == 7 else i / 3}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text("a,y\n" + rows)
+    assert main(["train", str(tmp_path / "t.csv"), "--target", "y", "--out", str(tmp_path / "m")]) == 2
+    assert "text where numbers belong: 'oops' in row 8" in capsys.readouterr().err
+
+
+def test_the_demo_looks_at_its_output_before_it_trains(tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path / "nowhere" / "m"), "--epochs", "1000000"]) == 2
+    assert "there is no folder" in capsys.readouterr().err

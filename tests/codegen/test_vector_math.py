@@ -288,3 +288,17 @@ def test_half_precision_goes_through_float32():
     expected = np.tanh(x.astype(np.float64)).astype(np.float16)
     found = rg.jit(lambda x: elementwise.tanh(x))(x)
     np.testing.assert_array_max_ulp(found, expected, 1)
+
+
+def test_float64_to_float16_rounds_once_and_needs_no_library():
+    """Midpoints of float16 and their float32 and float64 neighbours, subnormals, overflow, NaN; and cbrt, in float64 inside."""
+    edge = np.arange(0, 0x7C00, 7, dtype=np.uint16).view(np.float16).astype(np.float64)
+    middle = (edge[:-1] + edge[1:]) / 2
+    ends = [0.0, 2.0**-25, 65519.999, 65520.0, 1e300, 5e-324, np.inf, np.nan]
+    x = np.concatenate([edge, middle, np.nextafter(middle, 1e9), np.nextafter(middle, 0), middle * (1 + 1e-9), ends])
+    x = np.concatenate([x, -x])
+    with np.errstate(all="ignore"):
+        expected = x.astype(np.float16)
+    np.testing.assert_array_equal(rg.jit(lambda x: x.astype(np.float16))(x).view(np.uint16), expected.view(np.uint16))
+    y = np.linspace(-9, 9, 5000).astype(np.float16)
+    np.testing.assert_array_max_ulp(rg.jit(np.cbrt)(y), np.cbrt(y.astype(np.float64)).astype(np.float16), maxulp=1)

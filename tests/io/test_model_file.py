@@ -39,3 +39,8 @@ def test_files_that_are_no_models(tmp_path):
         rg.load(path)
     with pytest.raises(ModelError, match="no parameters"):
         NET.save(path)
+
+
+def test_a_place_that_takes_no_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere/m\.safetensors'$"):
+        NET.init(0).save(tmp_path / "nowhere" / "m.safetensors")

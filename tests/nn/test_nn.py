@@ -122,3 +122,34 @@ def test_losses_never_broadcast_silently():
         losses.mse(np.ones((4, 1)), np.ones(4))
     with pytest.raises(ModelError, match="did you mean 'cross_entropy'"):
         losses.get_loss("crossentropy")
+
+
+def test_elu_is_smooth_at_zero():
+    zero = np.zeros(2)
+    for transform in (lambda f: f, rg.jit):
+        np.testing.assert_array_equal(transform(rg.grad(lambda x: np.sum(nn.ELU()(x))))(zero), [1.0, 1.0])
+        np.testing.assert_array_equal(transform(rg.grad(lambda x: np.sum(nn.ELU(0.5)(x))))(zero), [0.5, 0.5])
+    far = np.array([1e3, -1e3])
+    np.testing.assert_array_equal(rg.grad(lambda x: np.sum(nn.ELU()(x)))(far), [1.0, 0.0])
+
+
+def test_weights_and_labels_that_do_not_belong_are_refused():
+    for weight in (2.0, np.ones(3), np.ones((2, 1))):
+        with pytest.raises(ModelError, match="one number a point"):
+            losses.mse(Z, Z, sample_weight=weight)
+    for labels in ([2, -1], [3, 0]):
+        with pytest.raises(ModelError, match="0 to 2"):
+            losses.cross_entropy(Z, np.array(labels))
+    assert losses.cross_entropy(Z, [2, 0]) == losses.cross_entropy(Z, T)
+
+
+def test_initializers_look_through_what_only_passes_values_on():
+    he, none = math.sqrt(2 / 400), math.sqrt(1 / 400)
+    behind = [nn.Dropout(0.5), nn.Identity(), nn.Flatten()]
+    for rest in ([*behind, nn.ReLU()], [nn.Sequential(nn.Dropout(), nn.ReLU(), nn.Linear(400, 2))], [nn.Sequential(), nn.ReLU()]):
+        assert np.std(nn.Sequential(nn.Linear(400, 400), *rest).init(0)[0].weight) == pytest.approx(he, rel=0.02)
+    inner = nn.Sequential(nn.Sequential(nn.Linear(400, 400)), nn.Dropout(), nn.ReLU()).init(0)
+    assert np.std(inner[0][0].weight) == pytest.approx(he, rel=0.02)
+    assert np.std(nn.Sequential(nn.Linear(400, 400), nn.Dropout()).init(0)[0].weight) == pytest.approx(none, rel=0.02)
+    lecun = nn.Sequential(nn.Linear(400, 400, init="lecun_normal"), nn.ReLU()).init(0)
+    assert np.std(lecun[0].weight) == pytest.approx(none, rel=0.02), "LeCun's variance, whatever follows"

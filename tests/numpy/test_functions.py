@@ -726,3 +726,14 @@ def test_every_rule_of_the_table_has_a_case(monkeypatch):
             rg.trace(call_with(f, args, traced_arguments(f, args)))(*[args[i] for i in traced_arguments(f, args)])
     missing = {getattr(key, "__name__", key) for key in set(FUNCTIONS) - called}
     assert not missing
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit], ids=["eager", "jit"])
+def test_at_the_tip_of_a_cone_the_derivative_is_zero(transform):
+    """np.std of equal elements and np.hypot(0, 0): the subgradient of least norm, not NaN."""
+    x = np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 4.0]])
+    found = transform(rg.grad(lambda v: np.sum(np.std(v, axis=1))))(x)
+    away = x[1] - x[1].mean()
+    np.testing.assert_allclose(found, [[0, 0, 0], away / (3 * x[1].std())], rtol=1e-12)
+    by_x, by_y = transform(rg.grad(lambda a, b: np.sum(np.hypot(a, b)), (0, 1)))(np.array([0.0, 3.0]), np.array([0.0, 4.0]))
+    np.testing.assert_allclose([by_x, by_y], [[0, 0.6], [0, 0.8]], rtol=1e-15)

@@ -95,6 +95,12 @@ def test_bad_settings_and_names():
     for bad in (lambda: optim.SGD(-1), lambda: optim.Adam(betas=(1.0, 0.9)), lambda: optim.SGD(nesterov=True)):
         with pytest.raises(ModelError):
             bad()
+    for make, settings in (
+        (optim.SGD, {"lr": "fast"}), (optim.SGD, {"dampening": np.nan}), (optim.Adam, {"betas": 0.9}),
+        (optim.RMSprop, {"eps": -1}), (optim.RMSprop, {"weight_decay": -1}), (optim.Adagrad, {"eps": -1}),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=next(iter(settings))):
+            make(**settings)
     with pytest.raises(ModelError, match="did you mean 'adam'"):
         optim.get_optimizer("addam")
     assert optim.get_optimizer("adam", 0.5) == optim.Adam(0.5)

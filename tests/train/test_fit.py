@@ -225,9 +225,46 @@ def test_ctrl_c_returns_the_run_so_far(delay):
         ({"validation": 1.5}, DataError, "validation"),
         ({"optimizer": 3}, ModelError, "init"),
         ({"sample_weight": -np.ones(53)}, DataError, "non-negative"),
+        ({"sample_weight": np.ones(53), "loss": lambda f, t: np.mean(f - t)}, ModelError, "does not take it"),
+        ({"data": (X * 1e300, Y)}, DataError, "too large for float32"),
+        ({"data": (np.ma.array(X, mask=X > 1), Y)}, DataError, "masked"),
+        ({"data": (X, 2 * np.abs(Y) + 2), "loss": "binary_cross_entropy"}, DataError, "from 0 to 1"),
+        ({"data": (X, np.zeros((53, 2))), "loss": "hinge"}, DataError, "-1 or 1; y holds 0"),
+        ({"data": (X, -1 - np.abs(Y)), "loss": "poisson"}, DataError, "counts"),
+        ({"seed": -1}, ModelError, "seed"),
+        ({"seed": None}, ModelError, "seed"),
+        ({"batch_size": True}, ModelError, "batch_size"),
+        ({"early_stopping": 0, "validation": 0.2}, ModelError, "early_stopping"),
+        ({"early_stopping": 1.5, "validation": 0.2}, ModelError, "early_stopping"),
+        ({"validation": np.nan}, DataError, "validation"),
+        ({"callbacks": [3]}, ModelError, "callbacks"),
+        ({"callbacks": len}, ModelError, "callbacks"),
+        ({"dtype": int}, ModelError, "dtype"),
+        ({"dtype": "x"}, ModelError, "dtype"),
+        ({"optimizer": optim.Adam}, ModelError, r"Adam\(\) instead of Adam"),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(change, error, says):
     arguments = {"data": (X, Y), **change}
     with pytest.raises(error, match=says):
         rg.fit(NET, arguments.pop("data"), **arguments)
+
+
+def test_a_network_is_a_module():
+    for net in (None, lambda x: x, nn.Sequential):
+        with pytest.raises(ModelError, match=r"nn\.Module"):
+            rg.fit(net, (X, Y))
+
+
+def test_a_batch_of_points_that_weigh_nothing_moves_nothing():
+    weight = np.r_[np.zeros(48), np.ones(5)]
+    settings = {"batch_size": 8, "shuffle": False, "epochs": 1, "optimizer": optim.SGD(0.1), "dtype": np.float64}
+    for compiled in (True, False):
+        weighted = rg.fit(NET, (X, Y), sample_weight=weight, compiled=compiled, **settings)
+        alone = rg.fit(NET, (X[48:], Y[48:]), compiled=compiled, **settings)
+        for a, b in zip(tree_leaves(weighted.model), tree_leaves(alone.model)):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_a_validation_share_may_be_a_numpy_number():
+    assert rg.fit(NET, (X, Y), validation=np.float32(0.2), epochs=1).history["val_loss"].shape == (1,)

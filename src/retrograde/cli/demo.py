@@ -8,6 +8,7 @@ import numpy as np
 
 from retrograde import fit, nn, optim
 from retrograde.cli.chain import backward_chain, chain_table
+from retrograde.cli.training import check_out
 from retrograde.errors import ModelError
 
 GOAL = 0.97
@@ -33,6 +34,8 @@ def run_demo(*, epochs: int, seed: int, image: int, out: str | None, quiet: bool
         raise ModelError(f"--epochs must be at least 1; it is {epochs}")
     if not 0 <= seed < 2**32:
         raise ModelError(f"--seed must be from 0 to 2**32 - 1; it is {seed}")
+    if out is not None:
+        check_out(out)
     x, y, x_test, y_test = digits(seed)
     if not 0 <= image < len(x_test):
         raise ModelError(f"--image must be from 0 to {len(x_test) - 1}, a test image; it is {image}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.cli.tables import Column
+from retrograde.cli.tables import Column, as_number
 from retrograde.errors import DataError, ModelFileError
 
 FEW = 20
@@ -90,6 +90,8 @@ def infer_target(column: Column, task: str | None) -> Target:
             column.numbers()
         except DataError as error:
             raise DataError(f"--task regression needs numbers, but {error}") from None
+    if task is None and column.kind == "text":
+        _refuse_spoiled_numbers(column)
     if task is None:
         task = "regression"
         if column.kind in ("text", "boolean"):
@@ -114,6 +116,17 @@ def infer_target(column: Column, task: str | None) -> Target:
             "that is too few rows a class (is it an identifier? for numbers pass --task regression)"
         )
     return target
+
+
+def _refuse_spoiled_numbers(column: Column) -> None:
+    """Raise where a few words stand among many numbers: that is no set of classes."""
+    distinct = {w for w in column.texts() if w is not None}
+    spelled = sum(np.isfinite(as_number(w)) for w in distinct)
+    if spelled > FEW and 0.9 * len(distinct) <= spelled < len(distinct):
+        try:
+            column.numbers()
+        except DataError as error:
+            raise DataError(f"target {error}; correct it, or pass --task classification if these are names") from None
 
 
 def split_rows(values: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,15 @@ def _check_options(out: str, options: dict[str, Any]) -> None:
     for name in ("validation", "test"):
         if not 0 <= options[name] < 1:
             raise ModelError(f"--{name} is a share of the rows, at least 0 and below 1; it is {options[name]:g}")
+    check_out(out)
+
+
+def check_out(out: str) -> None:
+    """Refuse a place where no file can be written, before the work is done rather than after."""
     parent = Path(out).parent
     if not parent.is_dir():
         raise DataError(f"--out {out}: there is no folder {parent}")
     if Path(out).is_dir():
         raise DataError(f"--out {out} is a folder; name a file, like {Path(out) / 'model.safetensors'}")
+    if not os.access(parent, os.W_OK):
+        raise DataError(f"--out {out}: no file may be written in the folder {parent}")

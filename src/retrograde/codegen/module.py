@@ -14,6 +14,7 @@ from typing import Protocol
 
 from llvmlite import ir
 
+from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import emit_product, product_scratch
@@ -96,7 +97,11 @@ class _Module:
         self.b.branch(self._start)
         if flush:
             flushing(self.module, self.main)
-        return str(self.module)
+        text = str(self.module)
+        if needs_truncation(text):
+            define_truncation(self.module)
+            text = str(self.module)
+        return text
 
     def _argument(self, table: ir.Value, i: int, atom: Atom) -> View:
         slot = self.b.gep(table, [self.k.index(i)], inbounds=True, source_etype=PTR)

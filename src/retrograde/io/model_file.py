@@ -1,10 +1,14 @@
-"""Models as safetensors files: arrays, and the architecture as JSON. Loading executes nothing."""
+"""Models as safetensors files: arrays, and the architecture as JSON. Loading executes nothing.
+
+A file may also hold the state of a training run (the optimizer's, the random key, ...), arrays under names of their own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +19,30 @@ from retrograde.nn import from_config
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
 FORMAT = "retrograde-1"
+STATE = "state:"  # in front of the names of arrays that are no parameters
 
 
-def save(path: Any, net: Any, *, extra: dict[str, Any] | None = None) -> None:
-    """Write an initialized network; `extra` is JSON-able data that comes back from `load`. Replaces the file atomically."""
+def save(
+    path: Any, net: Any, *, extra: dict[str, Any] | None = None, state: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write an initialized network; `extra` is JSON-able data that comes back from `load`, `state` arrays by name that come
+    back from `load_state`. Replaces the file atomically.
+    """
     from safetensors.numpy import save as to_bytes
 
     if not net.initialized:
         raise ModelError("the network has no parameters to save yet; init or train it first")
     names = [".".join(map(str, p)) for p in tree_paths(net)]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in zip(names, tree_flatten(net)[0])}
+    tensors |= {STATE + name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in (state or {}).items()}
     # one key, for the file format leaves the order of several open: the same model gives the same bytes
     header = {FORMAT: json.dumps({"architecture": net.config(), "extra": extra or {}})}
     content = to_bytes(tensors, metadata=header)
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+    except OSError as error:  # of the file that was asked for, not of the temporary one
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -43,9 +56,25 @@ def save(path: Any, net: Any, *, extra: dict[str, Any] | None = None) -> None:
 
 def load(path: Any) -> tuple[Any, dict[str, Any]]:
     """The network of a file and the `extra` data saved with it."""
+    path = Path(path)
+    header, tensors = _read(path)
+    try:
+        described = json.loads(header)
+        net, extra = from_config(described["architecture"]), described["extra"]
+    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
+    return _filled(path, net, {name: array for name, array in tensors.items() if not name.startswith(STATE)}), extra
+
+
+def load_state(path: Any) -> dict[str, np.ndarray]:
+    """The arrays that were saved as `state`, by name; none of a file that holds a network alone."""
+    return {name.removeprefix(STATE): array for name, array in _read(Path(path))[1].items() if name.startswith(STATE)}
+
+
+def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The description and the arrays of one of our files."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}")
     try:
@@ -56,12 +85,7 @@ def load(path: Any) -> tuple[Any, dict[str, Any]]:
         raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from None
     if FORMAT not in header:
         raise ModelFileError(f"{path} was not written by retrograde: it has no description {FORMAT!r} of a network")
-    try:
-        described = json.loads(header[FORMAT])
-        net, extra = from_config(described["architecture"]), described["extra"]
-    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
-    return _filled(path, net, tensors), extra
+    return header[FORMAT], tensors
 
 
 def _filled(path: Path, net: Any, tensors: dict[str, np.ndarray]) -> Any:

@@ -21,7 +21,7 @@ Initializer = Callable[[np.random.Generator, tuple[int, int], float], np.ndarray
 
 def _variance(kind: str, fan_in: int, fan_out: int, gain: float) -> float:
     fan = {"he": fan_in, "lecun": fan_in, "glorot": (fan_in + fan_out) / 2}[kind]
-    return gain**2 / max(fan, 1)
+    return (1.0 if kind == "lecun" else gain**2) / max(fan, 1)
 
 
 def _family(kind: str, shape_of_noise: str) -> Initializer:

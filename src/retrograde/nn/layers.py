@@ -64,7 +64,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where positive, else negative_slope * x."""
+    """x where positive, else negative_slope * x; derivative negative_slope at 0."""
 
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = float(negative_slope)
@@ -74,13 +74,13 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """x where positive, else alpha * (exp(x) - 1)."""
+    """x where positive, else alpha * (exp(x) - 1); derivative alpha at 0."""
 
     def __init__(self, alpha: float = 1.0):
         self.alpha = float(alpha)
 
     def __call__(self, x: Any, key: Any = None) -> Any:
-        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0, x)))
 
 
 class GELU(Module):
@@ -186,6 +186,15 @@ class Dropout(Module):
         return np.where(keep, x * (1.0 / (1.0 - self.p)), 0)
 
 
+def _met_first(layer: Module, follows: Any) -> Any:
+    """The layer that shapes what enters `layer`: what only passes values on, or hides others, is looked through."""
+    if isinstance(layer, Sequential):
+        for inner in reversed(layer.layers):
+            follows = _met_first(inner, follows)
+        return follows
+    return follows if isinstance(layer, (Dropout, Flatten, Identity)) else layer
+
+
 class Sequential(Module):
     """Layers one after another. In training each is called with a random key of its own."""
 
@@ -206,12 +215,11 @@ class Sequential(Module):
         return {"type": "Sequential", "layers": [layer.config() for layer in self.layers]}
 
     def initialize_from(self, seeds: np.random.SeedSequence, dtype: np.dtype, follows: Any) -> Any:
-        after = (*self.layers[1:], follows)
-        return self.replace(
-            layers=tuple(
-                layer.initialize_from(child_seeds(seeds, i), dtype, after[i]) for i, layer in enumerate(self.layers)
-            )
-        )
+        made = []
+        for i, layer in reversed(list(enumerate(self.layers))):
+            made.append(layer.initialize_from(child_seeds(seeds, i), dtype, follows))
+            follows = _met_first(layer, follows)
+        return self.replace(layers=tuple(reversed(made)))
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         for i, layer in enumerate(self.layers):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde.errors import ModelError
+from retrograde.errors import DataError, ModelError
 
 Loss = Callable[..., Any]
 
@@ -26,8 +26,13 @@ def _mean(each: Any, sample_weight: Any) -> Any:
     """The mean of losses of shape (batch, ...), each point weighing `sample_weight` of shape (batch,)."""
     if sample_weight is None:
         return np.mean(each)
+    if np.shape(sample_weight) != np.shape(each)[:1]:
+        raise ModelError(
+            f"sample_weight must have one number a point, shape {np.shape(each)[:1]}; it has {np.shape(sample_weight)}"
+        )
     per_point = np.mean(np.reshape(each, (np.shape(each)[0], -1)), axis=1)
-    return np.sum(per_point * sample_weight) / np.sum(sample_weight)
+    total = np.sum(sample_weight)  # 0 in a batch of points that all weigh nothing
+    return np.sum(per_point * sample_weight) / np.where(total == 0, 1.0, total).astype(total.dtype)
 
 
 def mse(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
@@ -55,12 +60,22 @@ def binary_cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = N
     return _mean(rnp.softplus(prediction) - prediction * target, sample_weight)
 
 
+def _check_labels(labels: Any, classes: int) -> None:
+    """Refuse labels that name no class, where they are known; -1 would count as the last one."""
+    if isinstance(labels, np.ndarray) and labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise ModelError(
+            f"cross_entropy: labels run from {labels.min()} to {labels.max()}; for {classes} logits they are 0 to {classes - 1}"
+        )
+
+
 def cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
     """From logits (batch, classes): against integer labels (batch,), or probabilities (batch, classes)."""
     if np.ndim(prediction) != 2:
         raise ModelError(f"cross_entropy: the prediction must be logits of shape (batch, classes); it is {np.shape(prediction)}")
+    target = target if hasattr(target, "dtype") else np.asarray(target)
     log_p = rnp.log_softmax(prediction)
     if np.ndim(target) == 1 and target.dtype.kind in "iu" and np.shape(target)[0] == np.shape(prediction)[0]:
+        _check_labels(target, np.shape(prediction)[1])
         return _mean(-np.take_along_axis(log_p, np.expand_dims(target, 1), -1)[:, 0], sample_weight)
     if np.shape(target) != np.shape(prediction):
         raise ModelError(
@@ -88,12 +103,26 @@ LOSSES: dict[str, Loss] = {
 }  # fmt: skip
 
 
+_TARGETS: dict[Loss, tuple[str, Callable[[np.ndarray], Any]]] = {
+    binary_cross_entropy: ("from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
+    hinge: ("-1 or 1", lambda y: np.abs(y) == 1),
+    poisson: ("counts, 0 or more", lambda y: y >= 0),
+}
+
+
+def check_targets(loss: Loss, target: np.ndarray) -> None:
+    """Raise `DataError` for targets that a loss is not defined for, on which it would fall without bound or learn nothing."""
+    wanted, fits = _TARGETS.get(loss, ("", None))
+    if fits is not None and not (good := fits(target)).all():
+        raise DataError(f"targets of {loss.__name__} are {wanted}; y holds {target[~good][0]:g}")
+
+
 def get_loss(loss: str | Loss) -> Loss:
     """A loss by name, or the function itself."""
     if callable(loss):
         return loss
     if loss not in LOSSES:
         near = difflib.get_close_matches(str(loss), LOSSES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass f(prediction, target)")
     return LOSSES[loss]

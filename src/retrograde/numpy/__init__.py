@@ -62,3 +62,17 @@ def __getattr__(name: str) -> Any:
     if rule is None:
         raise AttributeError(f"retrograde.numpy has no {name!r}")
     return rule
+
+
+def __dir__() -> list[str]:
+    """With the ufuncs, which are not attributes until they are asked for."""
+    import numpy
+
+    return sorted({*globals(), *(name for name in dir(numpy) if _rule_of(getattr(numpy, name)) is not None)})
+
+
+def _rule_of(function: Any) -> Any:
+    try:
+        return table.FUNCTIONS.get(function)
+    except TypeError:  # of an attribute that is no function
+        return None

@@ -168,8 +168,10 @@ def std(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = _NONE, mean: Any = _NONE, correction: Any = _NONE,
 ) -> Any:  # fmt: skip
-    """The standard deviation."""
-    return apply(ew.sqrt, var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
+    """The standard deviation; where all elements are equal, its derivative is 0."""
+    spread = var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
+    flat = apply(ew.equal, spread, 0)
+    return ew.select(flat, spread, apply(ew.sqrt, ew.select(flat, spread.dtype.type(1), spread)))
 
 
 def _arg(primitive: Any, name: str) -> Any:

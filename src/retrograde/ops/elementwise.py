@@ -1,7 +1,7 @@
 """The elementwise primitives. Each entry is one operation, whole: meaning, formula, pullback, lowering, domain.
 
-At a kink the pullback gives the subgradient of least norm: |x|' = 0 at 0; maximum(x, c) with a number c gives x nothing
-at a tie (so a ReLU's derivative at 0 is 0); maximum(x, y) of two arrays gives each a half.
+At a kink the pullback gives the subgradient of least norm: |x|' = 0 at 0; hypot(x, y) gives nothing at (0, 0); maximum(x, c)
+with a number c gives x nothing at a tie (so a ReLU's derivative at 0 is 0); maximum(x, y) of two arrays gives each a half.
 """
 
 from __future__ import annotations
@@ -71,8 +71,15 @@ sqrt = elementwise("sqrt", np.sqrt, formula="\\sqrt{{{0}}}", kinds="f", domain=(
                    pullback=lambda ct, z, x: (0.5 * ct / z,), lower=lambda e, x: e.sqrt(x), flops=4)
 cbrt = elementwise("cbrt", np.cbrt, formula="\\sqrt[3]{{{0}}}", kinds="f", domain=(0.3, 3.0),
                    pullback=lambda ct, z, x: (ct / (3.0 * z * z),), lower="cbrt", flops=15)
+
+
+def _hypot_pullback(ct, z, x, y):
+    per = ct / select(equal(z, np.zeros((), z.dtype)[()]), np.ones((), z.dtype)[()], z)  # the cone's tip: 0
+    return per * x, per * y
+
+
 hypot = elementwise("hypot", np.hypot, formula="\\sqrt{{{0}^2 + {1}^2}}", arity=2, kinds="f", domain=(0.3, 3.0),
-                    pullback=lambda ct, z, x, y: (ct * x / z, ct * y / z), lower="hypot", flops=10)
+                    pullback=_hypot_pullback, lower="hypot", flops=10)
 
 copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", pullback=lambda ct, z, x: (ct,),
                    lower=lambda e, x: x, flops=0, doc="The same elements in memory of their own.")

@@ -35,6 +35,8 @@ def _zeros(params: Any) -> Any:
 
 def _check(**limits: tuple[float, float, float]) -> None:
     for name, (value, low, high) in limits.items():
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise ModelError(f"{name} must be a number; it is {value!r}")
         if not low <= value < high:
             raise ModelError(f"{name} must be at least {low} and below {high}; it is {value!r}")
 
@@ -61,7 +63,8 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        _check(lr=(self.lr, 0.0, np.inf), momentum=(self.momentum, 0.0, 1.0), weight_decay=(self.weight_decay, 0.0, np.inf))
+        _check(lr=(self.lr, 0.0, np.inf), momentum=(self.momentum, 0.0, 1.0), weight_decay=(self.weight_decay, 0.0, np.inf),
+               dampening=(self.dampening, -np.inf, np.inf))  # fmt: skip
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
             raise ModelError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
@@ -98,6 +101,8 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.betas, (tuple, list)) and len(self.betas) == 2):
+            raise ModelError(f"{type(self).__name__}: betas is a pair such as (0.9, 0.999); it is {self.betas!r}")
         _check(lr=(self.lr, 0.0, np.inf), beta1=(self.betas[0], 0.0, 1.0), beta2=(self.betas[1], 0.0, 1.0),
                eps=(self.eps, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
@@ -146,7 +151,8 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(lr=(self.lr, 0.0, np.inf), alpha=(self.alpha, 0.0, 1.0), momentum=(self.momentum, 0.0, 1.0))
+        _check(lr=(self.lr, 0.0, np.inf), alpha=(self.alpha, 0.0, 1.0), momentum=(self.momentum, 0.0, 1.0),
+               eps=(self.eps, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
         return {"square": _zeros(params)} | ({"velocity": _zeros(params)} if self.momentum else {})
@@ -172,7 +178,8 @@ class Adagrad(Optimizer):
     eps: float = 1e-10
 
     def __post_init__(self) -> None:
-        _check(lr=(self.lr, 0.0, np.inf), lr_decay=(self.lr_decay, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))
+        _check(lr=(self.lr, 0.0, np.inf), lr_decay=(self.lr_decay, 0.0, np.inf), eps=(self.eps, 0.0, np.inf),
+               weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
         return {"sum": _zeros(params), "step": np.zeros(())}
@@ -194,6 +201,8 @@ OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmspro
 
 def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
     """An optimizer by name (with a learning rate), or the object itself."""
+    if isinstance(optimizer, type):
+        raise ModelError(f"an optimizer is an object, not its class: {optimizer.__name__}() instead of {optimizer.__name__}")
     if not isinstance(optimizer, str):
         if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
             raise ModelError(f"an optimizer has init(params) and update(grads, state, params); {optimizer!r} has not")

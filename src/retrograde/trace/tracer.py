@@ -51,7 +51,7 @@ class Tracer(Symbol):
             )
         rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
         if rule is None:
-            raise _unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+            raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
         if kwargs and method == "__call__":
             raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
         return _call(f"np.{ufunc.__name__}", rule, inputs, kwargs)
@@ -119,7 +119,8 @@ class Tracer(Symbol):
     def _refuse(self, what: str, instead: str) -> Any:
         raise TracerConversionError(
             f"{what} of {self!r} would lose its gradient; use {instead}. Functions of `math` and other libraries take "
-            "plain numbers only: use NumPy's, such as np.exp instead of math.exp"
+            "plain numbers only: use NumPy's, such as np.exp instead of math.exp. Instead of assigning into a plain array "
+            "(a[i] = x) build the result with np.stack, np.concatenate or np.where"
         )
 
     # -- indexing
@@ -255,10 +256,16 @@ def _unsupported_arguments(name: str, kwargs: dict) -> UnsupportedError:
     return UnsupportedError(f"{name}({shown}) is not supported on traced arrays; leave out what has no rule")
 
 
+def _ufunc_name(ufunc: Any) -> str:
+    """np.exp, but scipy.special.erf where the ufunc is not NumPy's."""
+    own = getattr(np, ufunc.__name__, None) is ufunc
+    return f"np.{ufunc.__name__}" if own else f"{ufunc.__name__} (a ufunc that is not NumPy's)"
+
+
 def _unsupported(name: str) -> UnsupportedError:
     return UnsupportedError(
         f"{name} has no rule for traced arrays yet, so its gradient would be missing. Write it with functions that have "
-        "one (docs/numpy-coverage.md lists them), or compute it outside the traced function if it needs no gradient"
+        "one (dir(retrograde.numpy) lists them), or compute it outside the traced function if it needs no gradient"
     )
 
 

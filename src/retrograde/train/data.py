@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from retrograde.errors import DataError
+from retrograde.errors import DataError, ModelError
+from retrograde.nn import Module
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, see
             raise DataError(f"sample_weight must be {len(X)} non-negative numbers, not all 0; its shape is {weight.shape}")
     if validation is None:
         return Data(X, y, weight, None, None)
-    if isinstance(validation, (int, float)) and not isinstance(validation, bool):
-        count = round(len(X) * validation)
-        if not 0 < validation < 1 or not 0 < count < len(X):
+    if isinstance(validation, (int, float, np.number)) and not isinstance(validation, bool):
+        count = round(len(X) * float(validation)) if 0 < validation < 1 else 0
+        if not 0 < count < len(X):
             raise DataError(f"validation={validation!r} of {len(X)} points leaves none for training or none to validate on")
         held = _spread(y, count, seed)
         kept = np.setdiff1d(np.arange(len(X)), held)
@@ -72,6 +75,8 @@ def _pair(data: Any, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
 
 
 def _array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise DataError(f"{name} has masked values; fill or drop them first: x.filled(0), x.compressed()")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -90,4 +95,46 @@ def _array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
             raise DataError(f"{name} has {int(bad.sum())} NaN or infinite values, the first at {where}; fill or drop them first")
     if name.endswith("y") and array.dtype.kind in "iu":
         return np.ascontiguousarray(array, np.int64)
-    return np.ascontiguousarray(array, dtype)
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(converted).all():
+        raise DataError(f"{name} has numbers up to {np.abs(array).max():g}, too large for {dtype}; scale them")
+    return converted
+
+
+def check_whole(name: str, value: Any, least: int, otherwise: str = "") -> None:
+    """Raise `ModelError` for a setting that is no integer, or less than `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ModelError(f"{name} must be an integer of at least {least}{otherwise}; it is {value!r}")
+
+
+def check_arguments(net: Any, dtype: Any, callbacks: Any) -> list[Callable]:
+    """The callbacks as a list, where all three are what they should be."""
+    if not isinstance(net, Module):
+        raise ModelError(f"fit trains an nn.Module, such as nn.Sequential(...); it was given {net!r}")
+    try:
+        floating = np.dtype(dtype).kind == "f"
+    except TypeError:
+        floating = False
+    if not floating:
+        raise ModelError(f"dtype is that of the parameters, np.float32 or np.float64; it is {dtype!r}")
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise ModelError(f"callbacks is a list of functions of the history; it is {callbacks!r}")
+    listed = list(callbacks)
+    for callback in listed:
+        if not callable(callback):
+            raise ModelError(f"callbacks are functions of the history; {callback!r} is none")
+    return listed
+
+
+def check_takes_weights(loss: Callable) -> None:
+    """Raise `ModelError` for a loss that cannot weigh its points."""
+    try:
+        inspect.signature(loss).bind(None, None, sample_weight=None)
+    except TypeError:
+        name = getattr(loss, "__name__", repr(loss))
+        raise ModelError(
+            f"sample_weight was given, but the loss {name} does not take it; write f(prediction, target, sample_weight=None)"
+        ) from None
+    except ValueError:  # a callable without a signature is left to be called
+        pass

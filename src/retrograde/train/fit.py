@@ -11,10 +11,11 @@ import numpy as np
 from retrograde import random, tree
 from retrograde.compile import jit
 from retrograde.errors import DataError, ModelError
-from retrograde.nn.losses import cross_entropy, get_loss
+from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
-from retrograde.train.data import Data, prepare
+from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.program import Settings, make_many, make_program, start
+from retrograde.train.resume import Progress, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import held_for_backward, trace, value_and_grad
 
@@ -39,6 +40,7 @@ def fit(
     progress: bool = False,
     compiled: bool = True,
     dtype: Any = np.float32,
+    resume: Any = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -56,16 +58,25 @@ def fit(
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
     best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped.
 
+    resume: a `Run`, or the path of one that `run.save(path)` wrote, to go on with, given the same arguments: up to `epochs` in
+    all, to the same bits as a run that never stopped. (After Ctrl-C in the middle of an epoch it goes on with the next one.)
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
-    for name, value in (("epochs", epochs), ("starts", starts)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ModelError(f"{name} must be a positive integer; it is {value!r}")
-    if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
-        raise ModelError(f"batch_size must be a positive integer, or None for the full batch; it is {batch_size!r}")
+    callbacks = check_arguments(net, dtype, callbacks)
+    check_whole("epochs", epochs, 1)
+    check_whole("starts", starts, 1)
+    check_whole("seed", seed, 0)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, 1, ", or None for the full batch")
+    if early_stopping is not None:
+        check_whole("early_stopping", early_stopping, 1, ", or None to run all epochs")
     if starts > 1 and net.initialized:
         raise ModelError(f"starts={starts} draws {starts} initial points, but this network has its parameters; give a fresh one")
     nets = [net] if net.initialized else [net.init(seed + i, dtype) for i in range(starts)]
+    if resume is not None and starts > 1:
+        raise ModelError("resume goes on with one run: call fit for each start in run.starts, with seed=start.seed and "
+                         "validation=(X, y)")  # fmt: skip
     leaves = tree.tree_leaves(nets[0])
     kind = leaves[0].dtype if leaves else np.dtype(dtype)
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
@@ -78,7 +89,9 @@ def fit(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
         loss_function is cross_entropy and points.y.ndim == 1,
     )  # fmt: skip
-    return _Driver(nets, points, settings, int(epochs), seed, list(callbacks), progress, compiled).run()
+    return _Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
+        resume.progress if isinstance(resume, Run) else resume
+    )
 
 
 class _Driver:
@@ -96,19 +109,21 @@ class _Driver:
         self.seconds = 0.0
         self.interrupted = False
 
-    def run(self) -> Run:
+    def run(self, resume: Any = None) -> Run:
         from retrograde.train.progress import progress_bar
 
         p, settings = self.points, self.settings
         program = (make_many if self.many else make_program)(settings)
         carries = [start(n, settings, random.key(self.seed + i), p.Xv is not None) for i, n in enumerate(self.nets)]
+        if resume is not None:
+            carries = [self._take_up(resumed(resume, carries[0]))]
         arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
         began = time.perf_counter()
         native = jit(program, flush_subnormals=True) if self.compiled else None
         plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
         compile_seconds = time.perf_counter() - began
         stretch = 1 if self.progress or self.callbacks else self.epochs
-        reached = 0
+        reached = max(self.done)
         with progress_bar(self.progress, self.epochs) as show:
             try:
                 while reached < self.epochs and not self.interrupted:
@@ -133,6 +148,12 @@ class _Driver:
                     raise
                 self.interrupted = True
         return self._result(carries, compile_seconds, plan)
+
+    def _take_up(self, progress: Progress) -> Any:
+        """Begin where another run stopped; returns its carry."""
+        self.rows = [{name: [values] for name, values in progress.rows.items()}]
+        self.done, self.seconds = [int(progress.carry["epoch"])], progress.seconds
+        return progress.carry
 
     def _join(self, carries: list[Any]) -> Any:
         """The carries of all starts as one, stacked along a first axis where there are many."""
@@ -200,7 +221,9 @@ class _Driver:
         model = carry["params"]
         if "best" in carry and int(carry["best_epoch"]) > 0:
             model, best = carry["best"], int(carry["best_epoch"])
+        rows = {name: np.concatenate(parts) for name, parts in self.rows[i].items()}
         return Run(
+            progress=Progress(carry, rows, self.seconds),
             model=model, history=self._history_of(i), seed=self.seed + i, points=self.points.n, batch_size=settings.batch,
             updates=self._updates(i), seconds=self.seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
             optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best, flops_per_update=price[0],
@@ -239,5 +262,10 @@ def _check_fit(net: Any, points: Data, loss: Callable) -> None:
             if low < 0 or high >= classes:
                 raise DataError(f"labels run from {low} to {high}, but the network has {classes} outputs: 0 to {classes - 1} fit")
         value = loss(prediction, points.y[:1])
+        if points.weight is not None:
+            check_takes_weights(loss)
+    check_targets(loss, points.y)
+    if points.yv is not None:
+        check_targets(loss, points.yv)
     if np.shape(value) != ():
         raise ModelError(f"the loss must return one number; it returned shape {np.shape(value)}: take np.mean of it")

@@ -28,6 +28,7 @@ class Run:
     held_bytes: int = 0
     program: Any = field(default=None, repr=False)
     starts: tuple[Run, ...] = field(default=(), repr=False)
+    progress: Any = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
@@ -73,6 +74,16 @@ class Run:
             lines.append(("interrupted", "by Ctrl-C; the last epoch may be a part"))
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+    def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
+        """Write the model together with the optimizer's state, the random key and the history: `fit(..., resume=path)` goes on.
+
+        `rg.load(path)` reads the model from it, with `extra`. Replaces the file atomically.
+        """
+        from retrograde import save
+        from retrograde.train.resume import named
+
+        save(path, self.model, extra=extra, state=named(self.progress))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses by epoch, those of other starts in grey; returns matplotlib's axes."""
