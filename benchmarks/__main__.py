@@ -115,12 +115,13 @@ def _head(quick: bool, figure: Path | None) -> list[str]:
     head = [
         "# Performance",
         f"Written by `python -m benchmarks{' --quick' if quick else ''}` on: {machine()}",
-        "Medians and quartiles of rounds in which the peers alternate. Machines differ: quote the ratios. All scripts run without "
-        f"the variables {unset}, so that the BLAS of every library chooses its kernels by the processor it finds.",
+        "Medians and quartiles of rounds in which the peers alternate. Machines differ: quote the ratios. All scripts run "
+        f"without the variables {unset}, so that the BLAS of every library chooses its kernels by the processor it finds.",
     ]
     if quick:
         head.append("Short rounds and few sizes (`--quick`): these figures are noisy.")
-    head += ["## At a glance", "Times ahead is the best peer's time over retrograde's; the limit is that of this machine, all cores."]
+    words = "Times ahead is the best peer's time over retrograde's; the limit is that of this machine, all cores."
+    head += ["## At a glance", words]
     if figure is not None:
         head[-1] += f" How cost grows is [drawn here]({figure.name})."
     return head

@@ -126,7 +126,8 @@ def rows_of(axis: Axis, figures: Sequence[dict[str, Any]]) -> list[Row]:
         cells["compile s"] = "" if found["compile"] is None else f"{found['compile']:.2f}"
         ratio = medians["jax-scan"] / medians[first] if "jax-scan" in medians else None
         cells |= {"JAX × retrograde": f"{ratio:.2f}"} if ratio else {}
-        rows.append(Row(f"{axis.name.capitalize()}: {axis.words}", f"{found['n']:,}", *quartiles(found["micro"][first]), None, cells))
+        case, line = f"{axis.name.capitalize()}: {axis.words}", f"{found['n']:,}"
+        rows.append(Row(case, line, *quartiles(found["micro"][first]), None, cells))
         before = {**found, "medians": medians}
     return rows
 

@@ -63,7 +63,7 @@ def unsteered() -> None:
     """Start this process anew without the variables of `STEERING`: they may slow the peers that multiply by OpenBLAS."""
     found = [name for name in STEERING if name in os.environ]
     if found:
-        print(f"{' and '.join(found)} set: running without, so that OpenBLAS chooses by the processor", file=sys.stderr, flush=True)
+        print(f"runs without {' and '.join(found)}, so that OpenBLAS chooses by the processor", file=sys.stderr, flush=True)
         kept = {name: value for name, value in os.environ.items() if name not in STEERING}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
 
