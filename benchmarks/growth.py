@@ -73,8 +73,12 @@ def make_traffic(nbytes: int, updates: int) -> Peer:
     step = native.UNROLLED * native.lanes_of(np.float32)
     count = -(-nbytes // 4 // cores() // step) * step
     call, parts = native.copy(), [np.zeros(count + 16, np.float32) for _ in range(cores())]
-    places = [part.ctypes.data + -part.ctypes.data % 64 for part in parts]
-    return Peer(lambda epochs: together(lambda i: call(places[i], count, places[i], epochs * updates), cores()))
+
+    def move(i: int, times: int) -> None:
+        place = parts[i].ctypes.data + -parts[i].ctypes.data % 64
+        call(place, count, place, times)
+
+    return Peer(lambda epochs: together(lambda i: move(i, epochs * updates), cores()))
 
 
 def parameters_of(sizes: Sequence[int]) -> int:
