@@ -7,7 +7,10 @@ without what comes before them; `loss_in_order` takes the points as they lie, so
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -20,6 +23,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SOURCE))
 
 LIMIT = "limit"  # the peer that is the machine's limit
+ASIDE = {LIMIT, "products", "products-1"}  # beside the peers in a table, but nobody's training
+STEERING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose the kernels of OpenBLAS, which is in NumPy and SciPy
 PAUSE = 0.02  # seconds before a timing, for the idle threads of the peer before it to go to sleep
 
 
@@ -39,7 +44,10 @@ class Peer:
 
 @dataclass
 class Row:
-    """A line of a table: the median and quartiles of the rounds, in the script's unit, and cells of its own."""
+    """A line of a table: the median and quartiles of the rounds, in the script's unit, and cells of its own.
+
+    `key` is the peer's short name where it is one.
+    """
 
     case: str
     peer: str
@@ -48,6 +56,16 @@ class Row:
     high: float
     ratio: float | None
     cells: dict[str, str] = field(default_factory=dict)
+    key: str = ""
+
+
+def unsteered() -> None:
+    """Start this process anew without the variables of `STEERING`: they may slow the peers that multiply by OpenBLAS."""
+    found = [name for name in STEERING if name in os.environ]
+    if found:
+        print(f"runs without {' and '.join(found)}, so that OpenBLAS chooses by the processor", file=sys.stderr, flush=True)
+        kept = {name: value for name, value in os.environ.items() if name not in STEERING}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -126,7 +144,7 @@ def compare(
             "loss of a round": _number(peer.loss(), ".5f"),
             "epochs a round": str(times[name][1]),
         }
-        rows.append(Row(case, names[name], median, low, high, None, own))
+        rows.append(Row(case, names[name], median, low, high, None, own, name))
     limit = next((row.median for row, name in zip(rows, peers) if name == LIMIT), None)
     for row in rows:
         row.ratio = row.median / base if base else None
@@ -145,12 +163,12 @@ def table_of(rows: Sequence[Row], unit: str) -> list[list[str]]:
     lines = []
     for row in rows:
         ratio = [f"{row.ratio:.2f}" if row.ratio is not None else ""] if compared else []
-        spread = f"{_short(row.low)} to {_short(row.high)}"
-        lines.append([row.peer, _short(row.median), spread, *ratio, *row.cells.values()])
+        spread = f"{short(row.low)} to {short(row.high)}"
+        lines.append([row.peer, short(row.median), spread, *ratio, *row.cells.values()])
     return [head, *lines]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three significant digits, no exponent."""
     if value == 0:
         return "0"
@@ -190,7 +208,9 @@ def run_script(
     optional: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """The command line of a script: `--rounds`, `--quick`, `--peers`, and a flag for each optional peer."""
+    unsteered()
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--rounds", type=int, default=default_rounds, help=f"rounds, by default {default_rounds}")
     parser.add_argument("--quick", action="store_true", help="shorter rounds: noisier figures")
     parser.add_argument("--peers", help=f"some of {','.join(names)}; by default all that are installed")
@@ -207,3 +227,16 @@ def run_script(
     rows = measure(arguments.rounds, quick=arguments.quick, peers=wanted)
     if rows:
         print_text(rows, unit)
+    if arguments.json is not None:
+        save(rows, unit, arguments.json)
+
+
+def save(rows: Sequence[Row], unit: str, path: Path) -> None:
+    """Rows and their unit, for the page."""
+    path.write_text(json.dumps({"unit": unit, "rows": [dataclasses.asdict(row) for row in rows]}))
+
+
+def load(path: Path) -> tuple[list[Row], str]:
+    """What `save` wrote."""
+    found = json.loads(path.read_text())
+    return [Row(**row) for row in found["rows"]], found["unit"]

@@ -47,7 +47,7 @@ def measure(rounds: int = 15, *, quick: bool = False, peers: Sequence[str] | Non
     for name, (median, low, high) in found.items():
         ratio = median / found["retrograde"][0] if "retrograde" in found else None
         more = f"{median - found['numpy'][0]:+.0f}" if "numpy" in found and name != "numpy" else ""
-        rows.append(Row("Import, fresh process", NAMES[name], median, low, high, ratio, {"ms over numpy": more}))
+        rows.append(Row("Import, fresh process", NAMES[name], median, low, high, ratio, {"ms over numpy": more}, name))
     return rows
 
 

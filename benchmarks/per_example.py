@@ -109,7 +109,7 @@ def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None
         base = quartiles(times["retrograde"])[0] if "retrograde" in times else None
         for name, values in times.items():
             median, low, high = quartiles(values)
-            rows.append(Row(case, NAMES[name], median, low, high, median / base if base else None, {}))
+            rows.append(Row(case, NAMES[name], median, low, high, median / base if base else None, {}, name))
     return rows
 
 

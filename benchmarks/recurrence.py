@@ -148,7 +148,7 @@ def measure(rounds: int = 9, *, quick: bool = False, peers: Sequence[str] | None
             cells = {"ns a step": f"{1e3 * median / STEPS:,.0f}", "first call s": f"{peer.compile_seconds:.2f}"}
             ratio = None if base is None else median / (1e6 * base)
             case = f"Recurrence of 1,000 steps with 60 scalar parameters, {dtype}"
-            rows.append(Row(case, NAMES[name], median, low, high, ratio, cells))
+            rows.append(Row(case, NAMES[name], median, low, high, ratio, cells, name))
     return rows
 
 

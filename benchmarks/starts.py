@@ -134,7 +134,7 @@ def make_torch_starts(task: Task, threads: int | None = None) -> Peer:
     default = torch.get_num_threads()
     X, Y = torch.from_numpy(task.X), torch.from_numpy(task.Y)
     activate = torch.relu if task.activation == "relu" else torch.tanh
-    kind = torch.optim.Adam if task.adam else torch.optim.SGD
+    kind = partial(torch.optim.Adam, fused=True) if task.adam else torch.optim.SGD
     first = first_parameters(task)
     state: dict[str, Any] = {}
 
@@ -196,7 +196,7 @@ def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None
         alone: dict[str, Callable[[], Peer]] = {
             "retrograde": partial(make_retrograde, task),
             "limit": partial(make_limit, flops),
-            "jax-scan": partial(make_jax, task, True),
+            "jax-scan": partial(make_jax, task, True, unroll=4 if task.batch == 1 else 1),
             "torch-1": partial(make_torch, task, 1),
         }
         one = {**NAMES, "jax-scan": "JAX, lax.scan over an epoch", "torch-1": "PyTorch, eager, one thread"}
