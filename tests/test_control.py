@@ -229,3 +229,17 @@ def test_what_is_captured_from_an_outer_trace_is_an_operand():
 def test_errors_say_what_to_write(f, init, xs, options, error, says, transform):
     with pytest.raises(error, match=says):
         transform(lambda c, x: rg.scan(f, c, x, **options))(init, xs)
+
+
+def test_slices_of_a_transposed_array_are_reshaped():
+    xs = np.arange(4 * 60 * 70.0).reshape(4, 60, 70)
+
+    def f(xs):
+        def step(c, x):
+            flat = np.reshape(x, (4200,))
+            return c + np.sum(flat * np.arange(4200.0)), flat
+
+        return rg.scan(step, np.zeros(()), np.transpose(xs, (0, 2, 1)))
+
+    for a, b in zip(rg.jit(f)(xs), f(xs)):
+        np.testing.assert_allclose(a, b)

@@ -25,6 +25,7 @@ from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
 from retrograde.codegen.view import View
 from retrograde.errors import CompileError
 from retrograde.ir import Atom, Equation, Graph, Literal, Var
+from retrograde.ir.digest import digest_equation
 from retrograde.ir.layout import Layout
 from retrograde.ops.control import fused, scan, straight
 from retrograde.ops.matmul import matmul
@@ -72,6 +73,7 @@ class _Module:
         self.sharing = sharing if sharing.shared else None
         self.module = ir.Module(name="retrograde")
         self.counter = 0
+        self.functions: dict[tuple, ir.Function] = {}
         self.main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR] * 4 + [I64] * 2), "main")
         for arg, name in zip(self.main.args, ("inputs", "outputs", "arena", "cells", "thread", "threads")):
             arg.name = name
@@ -195,9 +197,22 @@ class _Module:
     # -- equations
 
     def _call(self, eq: Equation, operands: list[View], results: list[View], scratch: ir.Value, shared: bool) -> None:
-        """Emit an equation as a function of its distinct pointers, and call it."""
-        pointers = list(dict.fromkeys(v.pointer for v in (*results, *operands)))
-        taken = [p for p in pointers if not isinstance(p, ir.GlobalVariable)]
+        """Emit an equation as a function of its distinct pointers, and call it.
+
+        Layers of one shape share functions: what is computed alike, on memory that lies alike, is emitted once.
+        """
+        views = (*results, *operands)
+        taken = list(dict.fromkeys(v.pointer for v in views if not isinstance(v.pointer, ir.GlobalVariable)))
+        places = {pointer: i for i, pointer in enumerate(taken)}
+        alike = (shared, digest_equation(eq), tuple((places.get(v.pointer), v.layout, v.dtype) for v in views))
+        function = self.functions.get(alike) if alike[1] is not None else None
+        if function is None:
+            function = self.functions[alike] = self._function(eq, operands, results, taken, shared)
+        self.b.call(function, [*taken, scratch, self.team.thread, self.team.threads])
+
+    def _function(
+        self, eq: Equation, operands: list[View], results: list[View], taken: list[ir.Value], shared: bool
+    ) -> ir.Function:
         self.counter += 1
         signature = ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1) + [I64] * 2)
         function = ir.Function(self.module, signature, f"{eq.primitive.name}_{self.counter}")
@@ -216,7 +231,7 @@ class _Module:
         builder.ret_void()
         builder.position_at_end(entry)
         builder.branch(start)
-        self.b.call(function, [*taken, scratch, self.team.thread, self.team.threads])
+        return function
 
     def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
         if eq.primitive is fused:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.ir.graph import Atom, Graph, Literal, Var
+from retrograde.ir.graph import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.primitive import Primitive
 from retrograde.types import ArrayType
 
@@ -32,6 +32,12 @@ def digest_graph(graph: Graph) -> str | None:
         return hashlib.sha256(_graph(graph).encode()).hexdigest()
     except _Foreign:
         return None
+
+
+def digest_equation(eq: Equation) -> str | None:
+    """The same for one equation: its primitive, parameters and types, and which of its operands are one."""
+    inputs = dict.fromkeys(atom for atom in eq.inputs if isinstance(atom, Var))
+    return digest_graph(Graph(tuple(inputs), [eq], eq.outputs))
 
 
 def digest_text(parts: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -43,6 +44,33 @@ def _default() -> int:
     return min(cores, MOST)
 
 
+def _core() -> int | None:
+    """The core that this thread is on, where the system says so."""
+    ask = _sched_getcpu()
+    return ask() if ask is not None else None
+
+
+@functools.lru_cache(maxsize=1)
+def _sched_getcpu() -> Callable[[], int] | None:
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+
+
+def _part_from(core: int | None, i: int) -> None:
+    """Move this thread, the leader's i-th, off the leader's core, then let it go where it may.
+
+    A thread tends to be woken on the core of the one that wakes it. There the two would stay: as one of them always naps at a
+    barrier, the kernel never sees both want to run, and two threads take longer than one.
+    """
+    if core is None or _core() != core:
+        return
+    allowed = sorted(os.sched_getaffinity(0))
+    if core in allowed and len(allowed) > 1:
+        os.sched_setaffinity(0, {allowed[(allowed.index(core) + i) % len(allowed)]})
+        os.sched_setaffinity(0, allowed)
+
+
 class _Member:
     """One thread, waiting for work."""
 
@@ -69,7 +97,8 @@ class Team:
 
         def lead() -> None:
             try:
-                others = [self._hand_on(program, i) for i in range(1, threads)]
+                core = _core()
+                others = [self._hand_on(program, i, core) for i in range(1, threads)]
                 program(0)
                 for other in others:
                     other.result()
@@ -81,11 +110,12 @@ class Team:
         self.members[0].work.put(lead)
         return done
 
-    def _hand_on(self, program: Callable[[int], Any], i: int) -> Future:
+    def _hand_on(self, program: Callable[[int], Any], i: int, core: int | None) -> Future:
         future: Future = Future()
 
         def follow() -> None:
             try:
+                _part_from(core, i)
                 program(i)
             except BaseException as error:
                 future.set_exception(error)

@@ -238,12 +238,18 @@ def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
     def loss(params: Any, x: Any, y: Any) -> Any:
         return settings.loss(params(x), y)
 
-    graph = trace(value_and_grad(loss))(net, x, y)
+    held: list[tuple[str, Any]] = []
+
+    def priced(params: Any, x: Any, y: Any) -> Any:
+        """The gradient; traced, so that the forward pass behind what is held is not computed."""
+        held.extend(held_for_backward(loss)(params, x, y))
+        return value_and_grad(loss)(params, x, y)
+
+    graph = trace(priced)(net, x, y)
     flops = sum(
         eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params) for eq in graph.equations
     )
-    held = sum(t.nbytes for name, t in held_for_backward(loss)(net, x, y) if name != "input")
-    return flops, held
+    return flops, sum(t.nbytes for name, t in held if name != "input")
 
 
 def _check_fit(net: Any, points: Data, loss: Callable) -> None:
