@@ -93,6 +93,7 @@ BINARY = [
     np.copysign,
     np.floor_divide,
     np.remainder,
+    np.fmod,
     np.heaviside,
     np.equal,
     np.not_equal,

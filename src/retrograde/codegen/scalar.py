@@ -149,6 +149,17 @@ class ScalarEmitter:
         shifted = self.select(self._signs_differ(rest, y), self.b.fadd(rest, y), rest)
         return self.select(exact, self.copysign(zero, y), shifted)
 
+    def fmod(self, x, y):
+        """The remainder with the sign of x; of integers by zero 0, as NumPy's."""
+        if self.is_float:
+            return self.b.frem(x, y)
+        zero = self.const(0)
+        by_zero = self.b.icmp_signed("==", y, zero)
+        if not self.signed:
+            return self.b.select(by_zero, zero, self.b.urem(x, self.b.select(by_zero, self.const(1), y)))
+        trivial = self.b.or_(by_zero, self.b.icmp_signed("==", y, self.const(-1)))  # by -1 the least number overflows
+        return self.b.select(trivial, zero, self.b.srem(x, self.b.select(trivial, self.const(1), y)))
+
     def _signs_differ(self, rest, y):
         zero = self.const(0)
         return self.b.and_(

@@ -50,6 +50,10 @@ remainder = elementwise("remainder", np.remainder, formula="{0} \\bmod {1}", ari
                         pullback=lambda ct, z, x, y: (ct, -ct * floor_divide(x, y)),
                         lower=lambda e, x, y: e.remainder(x, y), flops=5)
 
+fmod = elementwise("fmod", np.fmod, formula="\\operatorname{{fmod}}({0}, {1})", arity=2, kinds="fiu", domain=(0.5, 2.0),
+                   pullback=lambda ct, z, x, y: (ct, -ct * trunc(x / y)), lower=lambda e, x, y: e.fmod(x, y), flops=5,
+                   doc="The remainder of x / y with the sign of x; its derivative in y is -trunc(x / y).")
+
 
 def _power_pullback(ct, z, x, y):
     if _is_number(y):
