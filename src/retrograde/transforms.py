@@ -21,7 +21,7 @@ from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, kind_of
 
 _ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
@@ -60,7 +60,7 @@ class _Linearized:
         graph = builder.finish(outputs)
         self.aux = tree_map(lambda leaf: _value_in(builder, leaf), aux)
         self.outputs = [_value_in(builder, out) for out in outputs]
-        seeds = [i for i, out in enumerate(graph.outputs) if out.type.dtype.kind in "fc"]
+        seeds = [i for i, out in enumerate(graph.outputs) if kind_of(out.type.dtype) in "fc"]
         self.seeds = seeds
         self.backward: Backward = backprop(graph, graph.inputs, seeds)
         self.made_by = {out: eq.primitive.name for eq in graph.equations for out in eq.outputs}
@@ -245,7 +245,7 @@ def _value_in(builder: Builder, leaf: Any) -> Any:
 
 def _differentiable(leaf: Any, name: str) -> Any:
     dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic, Tracer)) else np.asarray(leaf).dtype
-    if dtype.kind != "f":
+    if kind_of(dtype) != "f":
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
         raise DifferentiationError(
             f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real floating-point "

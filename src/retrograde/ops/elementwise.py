@@ -13,7 +13,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Literal, Primitive
 from retrograde.ops.define import batch_elementwise, broadcast_shapes, elementwise
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, kind_of
 
 
 def _special(name: str):
@@ -74,10 +74,10 @@ cbrt = elementwise("cbrt", np.cbrt, formula="\\sqrt[3]{{{0}}}", kinds="f", domai
 hypot = elementwise("hypot", np.hypot, formula="\\sqrt{{{0}^2 + {1}^2}}", arity=2, kinds="f", domain=(0.3, 3.0),
                     pullback=lambda ct, z, x, y: (ct * x / z, ct * y / z), lower="hypot", flops=10)
 
-copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", pullback=lambda ct, z, x: (ct,),
+copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (ct,),
                    lower=lambda e, x: x, flops=0, doc="The same elements in memory of their own.")
 
-stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", pullback=lambda ct, z, x: (None,),
+stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (None,),
                             lower=lambda e, x: x, flops=0, doc="The same value; no cotangent passes.")
 
 # -- exponentials and logarithms --------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ convert.def_lower("elementwise")(lambda e, x, *, dtype: e.cast(x, dtype))
 
 @convert.def_pullback
 def _convert_pullback(ct, z, x, *, dtype):
-    return (ct if ct.dtype == x.dtype else convert(ct, dtype=x.dtype),) if x.dtype.kind in "fc" else (None,)
+    return (ct if ct.dtype == x.dtype else convert(ct, dtype=x.dtype),) if kind_of(x.dtype) in "fc" else (None,)
 
 
 @convert.def_samples
