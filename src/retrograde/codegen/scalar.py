@@ -238,6 +238,15 @@ class ScalarEmitter:
         inside = self.b.icmp_unsigned("<", y, width)
         return self.b.select(inside, shift(x, self.b.select(inside, y, self.const(0))), past)
 
+    def _to_odd(self, x) -> ir.Value:
+        """A float64 as float32, rounded to odd where inexact: rounding it once more gives what rounding `x` once would."""
+        b, near = self.b, self.b.fptrunc(x, _FLOATS[4])
+        back = b.fpext(near, x.type)
+        bits = b.bitcast(near, I32)
+        away = b.fcmp_ordered(">", self._intrinsic("fabs", back), self._intrinsic("fabs", x))
+        odd = b.or_(b.select(away, b.sub(bits, I32(1)), bits), I32(1))
+        return b.bitcast(b.select(b.fcmp_ordered("!=", back, x), odd, bits), _FLOATS[4])
+
     def cast(self, x, dtype: np.dtype) -> ir.Value:
         """`x`, of this emitter's dtype, as `dtype`."""
         dtype = np.dtype(dtype)
@@ -249,7 +258,11 @@ class ScalarEmitter:
         if dtype.kind == "b":
             return self.compare("!=", x, self.const(0))
         if source.kind == "f" and dtype.kind == "f":
-            return self.b.fpext(x, target) if dtype.itemsize > source.itemsize else self.b.fptrunc(x, target)
+            if dtype.itemsize > source.itemsize:
+                return self.b.fpext(x, target)
+            if source.itemsize == 8 and dtype.itemsize == 2:
+                return self.b.fptrunc(self._to_odd(x), target)
+            return self.b.fptrunc(x, target)
         if source.kind == "f":
             name = "llvm.fptosi.sat" if dtype.kind == "i" else "llvm.fptoui.sat"  # out of range is not undefined
             function = self.b.module.declare_intrinsic(name, [target, x.type], ir.FunctionType(target, [x.type]))
