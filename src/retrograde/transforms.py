@@ -66,7 +66,10 @@ class _Linearized:
         seeds = [i for i, out in enumerate(graph.outputs) if kind_of(out.type.dtype) in "fc"]
         self.seeds = seeds
         self.backward: Backward = backprop(graph, graph.inputs, seeds)
-        self.made_by = {out: eq.primitive.name for eq in graph.equations for out in eq.outputs}
+        self.made_by: dict[Var, str] = {}
+        for eq in graph.equations:  # a view of an input is that input
+            if eq.primitive.lowering != "view" or eq.inputs[0] in self.made_by:
+                self.made_by.update((out, eq.primitive.name) for out in eq.outputs)
         self.held = [self._held(var, hold) for var in self.backward.kept]
         self.kept = [astype(builder.values[var], t.dtype) for var, t in zip(self.backward.kept, self.held)]
         self.types = [var.type for var in graph.inputs]
