@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "bfloat16", "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim",
-    "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
+    "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp",
+    "vmap",
 ]  # fmt: skip
 
 _LAZY = {"fit": "train.fit", "reduced": "precision", "save": "io.model_file", "load": "io.model_file"}

@@ -34,7 +34,7 @@ def reduced(f: Callable, dtype: Any) -> Callable:
 
     The same holds for the products of its derivatives. Arguments and results keep their dtypes. Where the processor has
     AVX512-BF16, compiled products of bfloat16 are twice as fast; elsewhere, and in float16, they are products of float32 with
-    rounded operands. `f` is traced, so Python's control flow must not depend on values. Raises `UnsupportedError` for other dtypes.
+    rounded operands. `f` is traced, so Python's control flow must not depend on values. Other dtypes raise `UnsupportedError`.
     """
     precision = narrow_dtype(dtype)
 

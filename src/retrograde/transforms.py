@@ -207,7 +207,9 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return wrapped
 
 
-def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0, hold: Any = None) -> Callable[..., list[tuple[str, ArrayType]]]:
+def held_for_backward(
+    f: Callable, argnums: int | Sequence[int] = 0, hold: Any = None
+) -> Callable[..., list[tuple[str, ArrayType]]]:
     """`held_for_backward(f)(*args)` lists what the backward pass needs of the forward pass: (operation, type) of each array.
 
     The sum of their `nbytes` is backpropagation's price in memory for one call. Parameters and inputs count as "input".

@@ -1,12 +1,12 @@
-"""Products of bfloat16 with sums in float32, by AVX512-BF16: `vdpbf16ps` multiplies two pairs in each lane and adds both products.
+"""Products of bfloat16 with sums in float32, by AVX512-BF16: `vdpbf16ps` adds the products of two pairs in each lane.
 
 Two neighbours along k are one element of 32 bits, so a product of depth k is planned, tiled, packed and shared among threads as
 one of float32 of depth k / 2; it differs in how it multiplies, and in how operands whose pairs do not lie side by side are
 packed. The order of a sum is fixed as there: the same bits on any number of threads.
 
 The instruction rounds to nearest even after each of its two additions or once for both, as the processor has it, and takes
-subnormal numbers for zero in operands and results: so it agrees with multiplication and addition in float32 within the rounding of
-a sum of k terms, not in its bits. AMX, whose processors all have AVX512-BF16 too, is not used.
+subnormal numbers for zero in operands and results: so it agrees with multiplication and addition in float32 within the rounding
+of a sum of k terms, not in its bits. AMX, whose processors all have AVX512-BF16 too, is not used.
 """
 
 from __future__ import annotations

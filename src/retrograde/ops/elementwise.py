@@ -13,7 +13,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Literal, Primitive
 from retrograde.ops.define import batch_elementwise, broadcast_shapes, elementwise
-from retrograde.types import ArrayType, kind_of
+from retrograde.types import ArrayType, bfloat16, kind_of
 
 
 def _special(name: str):
@@ -286,6 +286,9 @@ def _convert_pullback(ct, z, x, *, dtype):
 @convert.def_samples
 def _convert_samples() -> list:
     x = np.array([[-1.5, 0.25, 3.75]])
-    return [((x,), {"dtype": np.dtype(d)}) for d in ("float32", "float64", "int64", "int32", "bool")] + [
+    narrow = (x / 3.0).astype(np.float32).astype(bfloat16())
+    cases = [((narrow,), {"dtype": np.dtype(d)}) for d in ("float32", "float16", "int32", "bool")]
+    cases += [((values,), {"dtype": bfloat16()}) for values in (x / 3.0, (x / 3.0).astype(np.float32), np.arange(400), x > 0)]
+    return cases + [((x,), {"dtype": np.dtype(d)}) for d in ("float32", "float64", "float16", "int64", "int32", "bool")] + [
         ((np.arange(4),), {"dtype": np.dtype("float32")}), ((x > 0,), {"dtype": np.dtype("float64")}),
         ((np.arange(3, dtype=np.uint32),), {"dtype": np.dtype("int64")})]  # fmt: skip

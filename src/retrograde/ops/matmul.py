@@ -37,7 +37,8 @@ def _matmul_type(x: ArrayType, y: ArrayType, *, precision: np.dtype | None = Non
 def _matmul_reference(x, y, *, precision=None):
     if precision is None:
         return np.matmul(x, y)
-    return np.matmul(*[np.asarray(a).astype(precision).astype(np.float32) for a in (x, y)])
+    with np.errstate(over="ignore"):  # past 65504 float16 has infinity
+        return np.matmul(*[np.asarray(a).astype(precision).astype(np.float32) for a in (x, y)])
 
 
 matmul.def_lower("kernel")(None)  # emitted by codegen/products.py: its own kernels or BLAS, by measure
@@ -57,7 +58,7 @@ def _matmul_pullback(ct, z, x, y, **precision):
 @matmul.def_batch
 def _matmul_batch(lanes, mapped, x, y, **precision):
     """One product for all lanes where one operand is the same in all: (s, m, k) @ (k, n) is (s m, k) @ (k, n)."""
-    if x.shape[-1] == 1 and x.dtype.kind != "b" and not precision:  # an outer product sums nothing, so it can be fused with what reads it
+    if x.shape[-1] == 1 and x.dtype.kind != "b" and not precision:  # an outer product sums nothing: it can be fused
         return ew.multiply(x, y)
     plain = len(x.shape) - mapped[0] == 2
     if plain and not mapped[1]:

@@ -15,6 +15,7 @@ from retrograde.ops import elementwise as ew
 from retrograde.ops.matmul import matmul
 from retrograde.types import is_bfloat16
 
+NEAR = 12  # equations: the two products of one cotangent, but not the two of an activation
 WORTH_PAIRS = 1 << 15  # multiply-adds from which pairs are faster than float32, whose kernels pack less
 
 
@@ -24,35 +25,32 @@ def narrow(graph: Graph, pairs: bool) -> Graph:
         return graph
     producers, equations = graph.producers(), []
 
-    def convert(atom: Atom, dtype: np.dtype, source: object) -> Var:
+    def convert(atom: Atom, dtype: np.dtype) -> Var:
         out = Var(atom.type.with_dtype(dtype), getattr(atom, "name", None))
-        equations.append(Equation(ew.convert, (atom,), {"dtype": dtype}, (out,), source))
+        equations.append(Equation(ew.convert, (atom,), {"dtype": dtype}, (out,)))
         return out
 
-    def narrowed(atom: Atom, dtype: np.dtype) -> Atom:
-        """The atom rounded to `dtype`, seen through the same views."""
-        if atom.type.dtype == dtype:
-            return atom
+    def operand(atom: Atom, dtype: np.dtype, wide: bool) -> Atom:
+        """The atom rounded to `dtype`, and made float32 again if `wide`, seen through the same views."""
         eq = producers.get(atom)
-        if eq is not None and eq.primitive is ew.convert and eq.inputs[0].type.dtype == dtype:
-            return eq.inputs[0]
         if eq is not None and eq.primitive.lowering == "view" and eq.inputs[0].type.size <= atom.type.size:
-            out = Var(atom.type.with_dtype(dtype), atom.name)
-            equations.append(Equation(eq.primitive, (narrowed(eq.inputs[0], dtype),), eq.params, (out,), eq.source))
+            source = operand(eq.inputs[0], dtype, wide)
+            out = Var(atom.type.with_dtype(source.type.dtype), atom.name)
+            equations.append(Equation(eq.primitive, (source,), eq.params, (out,), eq.source))
             return out
-        return convert(atom, dtype, None)
+        if eq is not None and eq.primitive is ew.convert and eq.inputs[0].type.dtype == dtype:
+            return operand(eq.inputs[0], dtype, wide)
+        narrow = atom if atom.type.dtype == dtype else convert(atom, dtype)
+        return convert(narrow, np.dtype(np.float32)) if wide else narrow
 
     for eq in graph.equations:
         precision = eq.params.get("precision") if eq.primitive is matmul else None
         if precision is None:
             equations.append(eq)
             continue
-        operands = tuple(narrowed(atom, precision) for atom in eq.inputs)
-        if pairs and _in_pairs(eq):
-            equations.append(eq.replace(operands))
-        else:
-            wide = tuple(convert(atom, np.dtype(np.float32), eq.source) for atom in operands)
-            equations.append(Equation(matmul, wide, {}, eq.outputs, eq.source))
+        stays = pairs and _in_pairs(eq)
+        operands = tuple(operand(atom, precision, not stays) for atom in eq.inputs)
+        equations.append(Equation(matmul, operands, eq.params if stays else {}, eq.outputs, eq.source))
     return Graph(graph.inputs, equations, graph.outputs, graph.constants)
 
 
@@ -70,20 +68,31 @@ def widens(eq: Equation) -> bool:
 
 
 def widen_late(graph: Graph) -> Graph:
-    """The graph with a widening of its own in front of every equation that reads a widened value."""
+    """The graph with a widening of its own in front of every reader of a widened value.
+
+    In an elementwise loop that costs no memory. Products read memory, so those that stand near one another share a wide copy.
+    """
     producers, consumers = graph.producers(), graph.consumers()
     wide = {var for var, eq in producers.items() if widens(eq) and consumers.get(var)}
     if not wide:
         return graph
     outputs, equations = set(graph.outputs), []
-    for eq in graph.equations:
+    shared: dict[Var, tuple[int, Var]] = {}
+    for position, eq in enumerate(graph.equations):
         if eq.outputs[0] in wide and eq.outputs[0] not in outputs:
             continue
         own: dict[Var, Var] = {}
+        in_loop = eq.primitive.lowering in ("elementwise", "reduction", "element")
         for atom in eq.inputs:
-            if atom in wide and atom not in own:
-                own[atom] = Var(atom.type, atom.name)
-                made = producers[atom]
-                equations.append(Equation(made.primitive, made.inputs, made.params, (own[atom],), made.source))
+            if atom not in wide or atom in own:
+                continue
+            since, copy = shared.get(atom, (-NEAR, None))
+            if not in_loop and copy is not None and position - since < NEAR:
+                own[atom] = copy
+                continue
+            own[atom], made = Var(atom.type, atom.name), producers[atom]
+            equations.append(Equation(made.primitive, made.inputs, made.params, (own[atom],), made.source))
+            if not in_loop:
+                shared[atom] = position, own[atom]
         equations.append(eq.replace(tuple(own.get(atom, atom) for atom in eq.inputs)) if own else eq)
     return Graph(graph.inputs, equations, graph.outputs, graph.constants)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def fit(
     kind = leaves[0].dtype if leaves else np.dtype(dtype)
     narrow = dtype_of(precision)
     if narrow is not None and kind != np.float32:
-        raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; leave out dtype or convert")
+        raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
     points = prepare(data, sample_weight, validation, kind, seed)
     if early_stopping is not None and points.Xv is None:
@@ -126,7 +127,8 @@ class _Driver:
                     limit = min(reached + min(stretch, settings.length), self.epochs)
                     began = time.perf_counter()
                     if native is None:
-                        found, stopped = program(self._join(carries), *arrays, np.int64(limit)), False
+                        with np.errstate(all="ignore") if settings.narrow is not None else nullcontext():
+                            found, stopped = program(self._join(carries), *arrays, np.int64(limit)), False
                     else:
                         found, stopped = native.run_interruptible(self._join(carries), *arrays, np.int64(limit))
                     took = time.perf_counter() - began

@@ -1,8 +1,9 @@
 """The gradient of a batch in the precision that was asked for, and the scale of the loss that float16 needs.
 
-float16 reaches from 6e-8 to 65504: cotangents are multiplied by a power of two to lie within, gradients divided by it. The scale is
-found while training (P. Micikevicius et al., "Mixed precision training", ICLR 2018, section 3.2): a gradient that is not finite
-halves it and its update is left out; after `PATIENCE` good updates it doubles. bfloat16 reaches as far as float32 and needs none.
+float16 reaches from 6e-8 to 65504: cotangents are multiplied by a power of two to lie within, gradients divided by it. The scale
+is found while training (P. Micikevicius et al., "Mixed precision training", ICLR 2018, section 3.2): a gradient that is not
+finite halves it and its update is left out; after `PATIENCE` good updates it doubles. bfloat16 reaches as far as float32 and
+needs none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def dtype_of(precision: str | None) -> np.dtype | None:
     if precision is None:
         return None
     if precision not in ("bf16", "f16"):
-        raise ModelError(f'precision must be "bf16" (bfloat16), "f16" (float16) or None (that of the parameters); it is {precision!r}')
+        raise ModelError(f'precision must be "bf16" (bfloat16), "f16" (float16) or None (the same); it is {precision!r}')
     return bfloat16() if precision == "bf16" else np.dtype(np.float16)
 
 
@@ -78,11 +79,12 @@ def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
     return held
 
 
-def guarded(old: Any, new: Any, grads: Any, scaling: Scaling) -> tuple[Any, Scaling]:
-    """`new` and a scale that may grow, or, where a gradient is not finite, `old` and half the scale."""
+def guarded(update: Callable, grads: Any, state: Any, params: Any, scaling: Scaling) -> tuple[tuple, Scaling]:
+    """What `update` makes of (params, state) and a scale that may grow; if a gradient is not finite, they stay and it halves."""
     # 0 g is 0 unless g is infinite or NaN, and a sum is faster than a test of each element
     finite = np.isfinite(sum(np.sum(g * 0.0) for g in tree.tree_leaves(grads)))
-    kept = tree.tree_map(lambda a, b: np.where(finite, a, b), new, old)
+    grads = tree.tree_map(lambda g: np.where(finite, g, 0.0), grads)  # the update waits for the answer: one pass over memory
+    kept = tree.tree_map(lambda a, b: np.where(finite, a, b), tuple(update(grads, state, params)), (params, state))
     good = np.where(finite, scaling["good"] + 1, 0)
     grown = good >= PATIENCE
     scale = np.where(finite, np.where(grown, scaling["scale"] * 2.0, scaling["scale"]), scaling["scale"] * 0.5)

@@ -55,10 +55,10 @@ def make_program(settings: Settings) -> Callable:
         x, y, weight = points
         params, state, scaling, total, seen = inner
         value, grads = gradient(params, x, y, weight, key, scaling)
-        made = settings.optimizer.update(grads, state, params)
-        if scaling is not None:
-            made, scaling = guarded((params, state), tuple(made), grads, scaling)
-        params, state = made
+        if scaling is None:
+            params, state = settings.optimizer.update(grads, state, params)
+        else:
+            (params, state), scaling = guarded(settings.optimizer.update, grads, state, params, scaling)
         return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
     def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
