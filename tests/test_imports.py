@@ -25,8 +25,9 @@ ALLOWED = {
     "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
+ALLOWED["precision"] = BASE | {"ir", "ops", "tree", "trace"}
 ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
-API = {"", "control", "numpy", "random", "tree", "transforms", "vectorize", "compile", *BASE}
+API = {"", "control", "numpy", "random", "tree", "transforms", "vectorize", "compile", "precision", *BASE}
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}
@@ -65,7 +66,7 @@ def test_import_retrograde_is_light():
     import subprocess
     import sys
 
-    heavy = ["scipy", "sklearn", "llvmlite", "rich", "typer", "pyarrow", "pandas", "matplotlib"]
+    heavy = ["scipy", "sklearn", "llvmlite", "rich", "typer", "pyarrow", "pandas", "matplotlib", "ml_dtypes"]
     code = f"import sys, retrograde; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

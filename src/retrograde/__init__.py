@@ -9,17 +9,23 @@ from retrograde.transforms import grad, held_for_backward, jacobian, trace, valu
 from retrograde.vectorize import per_example_grad, vmap
 
 if TYPE_CHECKING:
+    import numpy as _np
+
     from retrograde import io, nn, numpy, optim, random, train, tree
     from retrograde.io.model_file import load, save
+    from retrograde.precision import reduced
     from retrograde.train.fit import fit
+
+    bfloat16: _np.dtype
 
 __version__ = "0.1.0"
 __all__ = [
-    "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim",
-    "per_example_grad", "random", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
+    "bfloat16", "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim",
+    "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp",
+    "vmap",
 ]  # fmt: skip
 
-_LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}
+_LAZY = {"fit": "train.fit", "reduced": "precision", "save": "io.model_file", "load": "io.model_file"}
 
 
 def __getattr__(name: str) -> object:
@@ -28,6 +34,8 @@ def __getattr__(name: str) -> object:
 
     if name in ("nn", "optim", "numpy", "random", "train", "io", "tree"):
         return importlib.import_module(f"retrograde.{name}")
+    if name == "bfloat16":
+        return importlib.import_module("retrograde.types").bfloat16()
     if name in _LAZY:
         return getattr(importlib.import_module(f"retrograde.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'retrograde' has no attribute {name!r}")

@@ -83,7 +83,9 @@ class Compiled:
     @functools.cached_property
     def graph(self) -> Graph:
         """The graph that is compiled: optimized."""
-        return optimize(self.source)
+        from retrograde.runtime.llvm import host
+
+        return optimize(self.source, host().pairs)
 
     @functools.cached_property
     def plan(self) -> MemoryPlan:

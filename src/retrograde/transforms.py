@@ -17,12 +17,13 @@ import numpy as np
 from retrograde.autodiff import Backward, backprop
 from retrograde.batching import Lanes
 from retrograde.errors import DifferentiationError
-from retrograde.ir import Builder, Graph, evaluate
+from retrograde.ir import Builder, Graph, Var, evaluate
+from retrograde.ops.promote import astype
 from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, kind_of
 
 _ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
@@ -40,7 +41,9 @@ def trace(f: Callable) -> Callable[..., Graph]:
 class _Linearized:
     """One forward pass, and the backward pass that belongs to it."""
 
-    def __init__(self, f: Callable, args: Sequence[Any], argnums: Sequence[int], has_aux: bool, scalar: bool):
+    def __init__(
+        self, f: Callable, args: Sequence[Any], argnums: Sequence[int], has_aux: bool, scalar: bool, hold: Any = None
+    ):  # fmt: skip
         args = list(args)
         builder = tracing(concrete=True)
         names = input_names(f, args)
@@ -61,17 +64,30 @@ class _Linearized:
         graph = builder.finish(outputs)
         self.aux = tree_map(lambda leaf: _value_in(builder, leaf), aux)
         self.outputs = [_value_in(builder, out) for out in outputs]
-        seeds = [i for i, out in enumerate(graph.outputs) if out.type.dtype.kind in "fc"]
+        seeds = [i for i, out in enumerate(graph.outputs) if kind_of(out.type.dtype) in "fc"]
         self.seeds = seeds
         self.backward: Backward = backprop(graph, graph.inputs, seeds)
-        self.made_by = {out: eq.primitive.name for eq in graph.equations for out in eq.outputs}
-        self.kept = [builder.values[var] for var in self.backward.kept]
+        self.made_by: dict[Var, str] = {}
+        for eq in graph.equations:  # a view of an input is that input
+            if eq.primitive.lowering != "view" or eq.inputs[0] in self.made_by:
+                self.made_by.update((out, eq.primitive.name) for out in eq.outputs)
+        self.held = [self._held(var, hold) for var in self.backward.kept]
+        self.kept = [astype(builder.values[var], t.dtype) for var, t in zip(self.backward.kept, self.held)]
         self.types = [var.type for var in graph.inputs]
+
+    def _held(self, var: Var, hold: Any) -> ArrayType:
+        """How a value is kept; narrow if it was computed, and is more than one number (a mean, a sum) for each point."""
+        shape, narrow = var.type.shape, hold is not None and var in self.made_by and var.type.dtype == np.float32
+        return var.type.with_dtype(hold) if narrow and var.type.size > max(shape, default=1) else var.type
+
+    def _values(self) -> list[Any]:
+        """What was kept, in its own dtypes."""
+        return [astype(x, var.type.dtype) for x, var in zip(self.kept, self.backward.kept)]
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the differentiated arguments, as their pytrees."""
         with np.errstate(all="ignore"):
-            found = evaluate(self.backward.graph, [*self.kept, *cotangents])
+            found = evaluate(self.backward.graph, [*self._values(), *cotangents])
         flat = owned([
             np.zeros(t.shape, t.dtype)[()] if i is None else found[i] for t, i in zip(self.types, self.backward.reached)
         ], [*self.kept, *cotangents])  # fmt: skip
@@ -94,7 +110,7 @@ class _Linearized:
         seeds[output] = np.eye(lanes.size, out.size, start, dtype=out.dtype).reshape(lanes.size, *out.shape)
         mapped = [False] * len(self.kept) + [i == output for i in self.seeds]
         with np.errstate(all="ignore"):
-            found, differ = lanes.evaluate(self.backward.graph, [*self.kept, *seeds.values()], mapped)
+            found, differ = lanes.evaluate(self.backward.graph, [*self._values(), *seeds.values()], mapped)
         found = [spread(lanes, x, m) for x, m in zip(found, differ)]
         reached = zip(self.types, self.backward.reached)
         return owned([np.zeros((lanes.size, *t.shape), t.dtype) if i is None else found[i] for t, i in reached])
@@ -141,13 +157,14 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     return wrapped
 
 
-def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+def vjp(f: Callable, *primals: Any, has_aux: bool = False, hold: Any = None) -> tuple:
     """`f(*primals)` and the function that pulls a cotangent of the output back to the primals.
 
     Returns `(output, pullback)` or, with `has_aux`, `(output, pullback, aux)`. `pullback(ct)` takes the pytree of the
-    output and returns a tuple, one cotangent tree a primal; it may be called any number of times.
+    output and returns a tuple, one cotangent tree a primal; it may be called any number of times. With `hold`, bfloat16 or
+    float16, the float32 arrays that the pullback needs of the forward pass are held in that dtype.
     """
-    run = _Linearized(f, primals, range(len(primals)), has_aux, scalar=False)
+    run = _Linearized(f, primals, range(len(primals)), has_aux, scalar=False, hold=hold)
     run.kept = owned(run.kept, tree_leaves(primals))  # the caller may write into the primals before pulling back
     output = tree_unflatten(run.out_structure, run.outputs)
 
@@ -192,16 +209,19 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return wrapped
 
 
-def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable[..., list[tuple[str, ArrayType]]]:
+def held_for_backward(
+    f: Callable, argnums: int | Sequence[int] = 0, hold: Any = None
+) -> Callable[..., list[tuple[str, ArrayType]]]:
     """`held_for_backward(f)(*args)` lists what the backward pass needs of the forward pass: (operation, type) of each array.
 
     The sum of their `nbytes` is backpropagation's price in memory for one call. Parameters and inputs count as "input".
+    `hold` is that of `vjp`.
     """
     wanted = _wanted(argnums)[0]
 
     def listed(*args: Any) -> list[tuple[str, ArrayType]]:
-        run = _Linearized(f, args, _positions(wanted, args), False, scalar=False)
-        return [(run.made_by.get(var, "input"), var.type) for var in run.backward.kept]
+        run = _Linearized(f, args, _positions(wanted, args), False, scalar=False, hold=hold)
+        return [(run.made_by.get(var, "input"), held) for var, held in zip(run.backward.kept, run.held)]
 
     return listed
 
@@ -268,7 +288,7 @@ def _value_in(builder: Builder, leaf: Any) -> Any:
 
 def _differentiable(leaf: Any, name: str) -> Any:
     dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic, Tracer)) else np.asarray(leaf).dtype
-    if dtype.kind != "f":
+    if kind_of(dtype) != "f":
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
         raise DifferentiationError(
             f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real floating-point "

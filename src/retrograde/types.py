@@ -43,7 +43,7 @@ class ArrayType(NamedTuple):
 
 
 _SHORT = {
-    "float64": "f64", "float32": "f32", "float16": "f16", "bool": "bool",
+    "float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16", "bool": "bool",
     "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
     "uint64": "u64", "uint32": "u32", "uint16": "u16", "uint8": "u8",
     "complex64": "c64", "complex128": "c128",
@@ -60,6 +60,18 @@ def type_of(value: Any) -> ArrayType:
     return ArrayType(array.shape, array.dtype)
 
 
-def is_float(dtype: Any) -> bool:
-    """Whether values of this dtype carry derivatives (real floating point)."""
-    return np.dtype(dtype).kind == "f"
+def kind_of(dtype: np.dtype) -> str:
+    """NumPy's letter for the kind of number: "b", "i", "u", "f" or "c"; "f" for bfloat16 too, which is "V" to NumPy."""
+    return "f" if is_bfloat16(dtype) else dtype.kind
+
+
+def is_bfloat16(dtype: np.dtype) -> bool:
+    """Whether this is the bfloat16 of `ml_dtypes`."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+def bfloat16() -> np.dtype:
+    """The dtype bfloat16: float32's exponent and sign with 8 bits of precision (the package `ml_dtypes`, imported when asked)."""
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)

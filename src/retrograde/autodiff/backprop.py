@@ -16,6 +16,7 @@ from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Equation, Graph, Literal, Var
 from retrograde.ops.reduce import sum_to_shape
 from retrograde.ops.symbol import Symbol
+from retrograde.types import kind_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def varying_in(graph: Graph, wrt: Sequence[Var]) -> set:
     varying: set = set(wrt)
     for eq in graph.equations:
         if any(atom in varying for atom in eq.inputs if isinstance(atom, Var)):
-            varying.update(out for out in eq.outputs if out.type.dtype.kind in "fc")
+            varying.update(out for out in eq.outputs if kind_of(out.type.dtype) in "fc")
     return varying
 
 

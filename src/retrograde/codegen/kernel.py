@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type
+from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type, scalar_emitter
 from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
 from retrograde.ir.layout import Layout
@@ -24,7 +24,7 @@ class KernelEmitter:
 
     def scalar(self, dtype) -> ScalarEmitter:
         """The scalar operations of a dtype."""
-        return ScalarEmitter(self.b, np.dtype(dtype))
+        return scalar_emitter(self.b, np.dtype(dtype))
 
     def index(self, value: int) -> ir.Constant:
         """An index constant."""

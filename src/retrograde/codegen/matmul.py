@@ -13,13 +13,21 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.ir as ir
+import numpy as np
 
 from retrograde.errors import CompileError, ShapeError
+from retrograde.types import is_bfloat16
 
-from .matmul_ir import Lanes, element_type, load, loop, nothing, offset, scale, store
+from .matmul_bf16 import PairProduct, plan_pairs
+from .matmul_ir import F32, Lanes, element_type, load, loop, nothing, offset, scale, store
 from .matmul_loops import Product, Range
-from .matmul_plan import Strides, plan_matmul
+from .matmul_plan import MatmulPlan, Strides, plan_matmul
 from .matmul_tile import Epilogue
+
+
+def _plan(m: int, n: int, k: int, dtype: Any, a: Strides, b: Strides, c: Strides, *, vector_bytes: int = 64) -> MatmulPlan:
+    plan = plan_pairs if is_bfloat16(np.dtype(dtype)) else plan_matmul
+    return plan(m, n, k, dtype, a, b, c, vector_bytes=vector_bytes)
 
 
 def matmul_scratch_bytes(
@@ -34,7 +42,7 @@ def matmul_scratch_bytes(
     vector_bytes: int = 64,
 ) -> int:
     """Return the bytes of scratch memory (of each thread) that `emit_matmul` needs; often 0."""
-    return plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes).scratch_bytes
+    return _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes).scratch_bytes
 
 
 def matmul_scratch_bound(m: int, n: int, k: int, dtype: Any, *, vector_bytes: int = 64) -> int:
@@ -59,7 +67,7 @@ def matmul_row_tile(
     vector_bytes: int = 64,
 ) -> int:
     """Return the number of rows of which `row_begin` and `row_end` (unless m itself) must be multiples."""
-    plan = plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
     if plan.kind == "straight":
         return max(m, 1)
     return plan.panel if plan.swapped else plan.rows
@@ -81,7 +89,7 @@ def matmul_split(
     Ranges must begin and end at multiples of `step`, or at the extent. That way is taken which two threads share more
     evenly, less the copying of an operand that both would do.
     """
-    plan = plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
     if plan.kind == "straight" or min(m, n, k) == 0:
         return None
     ways = [(_half(plan.m, plan.rows) + 0.1 * plan.pack_b, plan.swapped, plan.m, plan.rows)]
@@ -121,7 +129,8 @@ def emit_matmul(
 ) -> None:
     """Emit C[m, n] = A[m, k] @ B[k, n], or += with `accumulate`, and leave the builder behind the product.
 
-    `a`, `b`, `c` are pointers to float32 or float64 elements; strides are (row, column) in elements, static,
+    `a`, `b`, `c` are pointers to float32 or float64 elements, or `a`, `b` to bfloat16 and `c` to float32 (on a processor with
+    AVX512-BF16, k even); strides are (row, column) in elements, static,
     0 for a broadcast operand. C must not overlap A or B. `vector_bytes` is the width of the target's vectors.
 
     `epilogue(builder, value, row, column, width)` returns what is stored in place of `value`: `width`
@@ -136,10 +145,11 @@ def emit_matmul(
     and `CompileError` where scratch memory is needed and missing.
     """
     _check(m, n, k, c_strides)
-    plan = plan_matmul(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
     if m == 0 or n == 0:
         return
-    element = element_type(dtype)
+    pairs = is_bfloat16(np.dtype(dtype))
+    element = F32 if pairs else element_type(dtype)
     begin: ir.Value | int = 0 if row_begin is None else row_begin
     end: ir.Value | int = m if row_end is None else row_end
     columns: Range = (0 if column_begin is None else column_begin, n if column_end is None else column_end)
@@ -152,16 +162,20 @@ def emit_matmul(
             f"the product ({m}, {k}) @ ({k}, {n}) packs an operand and was given no scratch memory: pass "
             f"a pointer to the {plan.scratch_bytes} bytes that matmul_scratch_bytes names"
         )
+
+    def product(x, x_strides, y, y_strides, then) -> Product:
+        if pairs:
+            return PairProduct(plan, x, y, c, scratch, accumulate, then, x_strides, y_strides[::-1])
+        return Product(plan, element, x, y, c, scratch, accumulate, then)
+
     if plan.swapped:
         # Vectors run along the rows of C here, and an epilogue wants them along columns: it gets a pass of
         # its own.
-        product = Product(plan, element, b, a, c, scratch, accumulate, None)
-        product.emit(builder, columns, (begin, end))
+        product(b, b_strides[::-1], a, a_strides[::-1], None).emit(builder, columns, (begin, end))
         if epilogue is not None:
             _over_elements(builder, element, c, c_strides, (begin, end), columns, True, epilogue)
         return
-    product = Product(plan, element, a, b, c, scratch, accumulate, epilogue)
-    product.emit(builder, (begin, end), columns)
+    product(a, a_strides, b, b_strides, epilogue).emit(builder, (begin, end), columns)
 
 
 def _check(m: int, n: int, k: int, c_strides: Strides) -> None:

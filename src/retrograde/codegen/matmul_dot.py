@@ -9,7 +9,7 @@ from __future__ import annotations
 import llvmlite.ir as ir
 
 from .matmul_ir import Lanes, add, fma, load, loop, nothing, offset, shuffle, store, vector_type
-from .matmul_tile import Target
+from .matmul_tile import Multiply, Target
 
 
 def emit_dots(
@@ -25,6 +25,7 @@ def emit_dots(
     width: int,
     chains: int,
     target: Target,
+    multiply: Multiply = fma,
 ) -> None:
     """Emit C (=|+=) A @ B for `rows` x `columns` elements, each of `width` * `chains` partial sums."""
     kind = vector_type(element, width)
@@ -37,7 +38,7 @@ def emit_dots(
         for i in range(rows):
             for j in range(columns):
                 here = chain * size + i * columns + j
-                sums[here] = fma(builder, left[i], right[j], sums[here])
+                sums[here] = multiply(builder, left[i], right[j], sums[here])
         return sums
 
     turn = width * chains

@@ -5,7 +5,7 @@ from __future__ import annotations
 import llvmlite.ir as ir
 
 from .matmul_dot import emit_dots
-from .matmul_ir import Lanes, add, as_i64, const, load, loop, offset, scale
+from .matmul_ir import Lanes, add, as_i64, const, fma, load, loop, offset, scale
 from .matmul_pack import emit_pack, gather_row, piece, transposed_rows
 from .matmul_plan import MatmulPlan, Strides
 from .matmul_tile import Block, Target, emit_tile
@@ -20,6 +20,20 @@ class Product:
         self.plan, self.element = plan, element
         self.a, self.b, self.c, self.scratch = a, b, c, scratch
         self.accumulate, self.epilogue = accumulate, epilogue
+
+    def multiply(self, builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """x * y + z, of vectors."""
+        return fma(builder, x, y, z)
+
+    def pack_right(self, builder: ir.IRBuilder, start, column, length, lanes: list[Lanes]) -> None:
+        """Copy a panel of B, from step `start` of k on, to the beginning of scratch."""
+        source = self._at(builder, self.b, start, column, self.plan.b)
+        emit_pack(builder, self.element, source, self.plan.b, length, lanes, self.scratch)
+
+    def pack_left(self, builder: ir.IRBuilder, row, start, length, lanes: list[Lanes], goal: ir.Value) -> None:
+        """Copy a tile's rows of A, from step `start` of k on, to `goal`."""
+        source = self._at(builder, self.a, row, start, self.plan.a)
+        emit_pack(builder, self.element, source, self.plan.a[::-1], length, lanes, goal)
 
     def emit(self, builder: ir.IRBuilder, rows: Range, columns: Range) -> None:
         """Emit the product for a range of rows and a range of columns."""
@@ -99,7 +113,7 @@ class Product:
                 right = offset(builder, self.b, scale(builder, column, plan.b[1]), self.element)
                 emit_dots(
                     builder, self.element, height, breadth, plan.k, left, plan.a[0], right, plan.b[1],
-                    plan.width, plan.chains, self._target(builder, row, column),
+                    plan.width, plan.chains, self._target(builder, row, column), self.multiply,
                 )  # fmt: skip
 
             _spans(builder, (0, plan.n), plan.n, plan.vectors, tile, "dots.columns")
@@ -141,13 +155,12 @@ class Product:
             left, strides = self._left(builder, rows, row, start)
             emit_tile(
                 builder, element, height, lanes, left, strides, right, step, lane, block,
-                self._target(builder, row, column), plan.chains, packed,
+                self._target(builder, row, column), plan.chains, packed, self.multiply,
             )  # fmt: skip
 
         def panel(builder, column, breadth):
             if plan.pack_b:
-                right = self._at(builder, self.b, start, column, plan.b)
-                emit_pack(builder, element, right, plan.b, block.length, plan.lanes(breadth), self.scratch)
+                self.pack_right(builder, start, column, block.length, plan.lanes(breadth))
 
             def across(builder, row, height):
                 tiles(builder, row, height, column, breadth)
@@ -184,10 +197,8 @@ class Product:
         plan = self.plan
 
         def tile(builder, row, height):
-            source = self._at(builder, self.a, row, start, plan.a)
             goal, _ = self._left(builder, rows, row, start)
-            lanes = [Lanes(0, plan.slot, height)]
-            emit_pack(builder, self.element, source, plan.a[::-1], block.length, lanes, goal)
+            self.pack_left(builder, row, start, block.length, [Lanes(0, plan.slot, height)], goal)
 
         _spans(builder, rows, plan.m, plan.rows, tile, "left")
 

@@ -26,6 +26,7 @@ from .matmul_ir import (
 from .matmul_pack import gather_row
 
 Epilogue = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value, int], ir.Value]
+Multiply = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
 WORK_PER_TURN = 24  # multiply-adds in one turn of the loop over k, below which it is unrolled
 UNROLL_WHOLE = 128  # multiply-adds of a whole tile below which k needs no loop
 
@@ -69,13 +70,14 @@ def emit_tile(
     target: Target,
     chains: int = 1,
     b_lanes: list[Lanes] | None = None,
+    multiply: Multiply = fma,
 ) -> None:
     """Emit C (=|+=) A @ B for one tile over one block of k.
 
     `a` points at the tile's first element, `b` at the panel's (step `b_step` along k, `b_lane` along
     columns), or it is a list of rows of vectors that are in registers already. `b_lanes` replaces `lanes` for
     reading a packed panel. Element (i, j) is the sum of fma over k in rising order, in `chains` partial sums
-    that take turns and are then added pairwise (more than one only where k is one block).
+    that take turns and are then added pairwise (more than one only where k is one block). `multiply` is x * y + z.
     """
     sums = [nothing(vector_type(element, lane.width)) for lane in lanes] * (chains * rows)
 
@@ -96,7 +98,7 @@ def emit_tile(
             wide = {lane.width: splat(builder, left, lane.width) for lane in lanes}
             for j, lane in enumerate(lanes):
                 here = base + i * len(lanes) + j
-                sums[here] = fma(builder, wide[lane.width], right[j], sums[here])
+                sums[here] = multiply(builder, wide[lane.width], right[j], sums[here])
         return sums
 
     size = rows * len(lanes)

@@ -18,7 +18,7 @@ from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import emit_product, product_scratch
-from retrograde.codegen.scalar import I8, I64, PTR, memory_type
+from retrograde.codegen.scalar import I8, I64, PTR, constant, memory_type
 from retrograde.codegen.straight import emit_straight
 from retrograde.codegen.subnormals import flushing
 from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
@@ -190,8 +190,8 @@ class _Module:
         self.counter += 1
         variable = ir.GlobalVariable(self.module, kind, f"number_{self.counter}")
         variable.global_constant, variable.linkage = True, "private"
-        number = atom.value.item()
-        variable.initializer = ir.Constant(kind, int(number) if atom.type.dtype.kind in "iub" else float(number))
+        number = constant(atom.value, atom.type.dtype).constant
+        variable.initializer = ir.Constant(kind, number)
         return View(variable, Layout.of(()), atom.type.dtype)
 
     # -- equations

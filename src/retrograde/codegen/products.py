@@ -11,15 +11,20 @@ from retrograde.codegen.scalar import register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation
 from retrograde.ir.layout import Layout
+from retrograde.types import is_bfloat16
 
 
 def product_scratch(eq: Equation, vector_bytes: int) -> int:
     """Bytes that the kernel may want to pack an operand, whatever the operands' layout turns out to be."""
     x, y = eq.inputs[0].type, eq.inputs[1].type
-    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
+    if not _has_kernel(x.dtype):
         return 0
     (m, k), n = x.shape[-2:], y.shape[-1]
     return matmul_scratch_bound(m, n, k, x.dtype, vector_bytes=vector_bytes)
+
+
+def _has_kernel(dtype) -> bool:
+    return is_bfloat16(dtype) or (dtype.kind == "f" and dtype.itemsize in (4, 8))
 
 
 def emit_product(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
@@ -47,7 +52,7 @@ def _at(k: KernelEmitter, view: View, index: tuple) -> View:
 
 
 def _one(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
-    if out.dtype.kind == "f" and out.dtype.itemsize in (4, 8):
+    if _has_kernel(x.dtype):
         _own(k, x, y, out, vector_bytes)
         return
     with k.first_only():
@@ -56,7 +61,7 @@ def _one(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> No
 
 def _own(k: KernelEmitter, x: View, y: View, out: View, vector_bytes: int) -> None:
     """Our kernel; a team shares its rows or its columns."""
-    (m, depth), n, dtype = x.shape, y.shape[1], out.dtype
+    (m, depth), n, dtype = x.shape, y.shape[1], x.dtype
     layouts = (x.strides, y.strides, out.strides)
     scratch = k.working if matmul_scratch_bytes(m, n, depth, dtype, *layouts, vector_bytes=vector_bytes) else None
     operands = (m, n, depth, x.pointer, y.pointer, out.pointer, dtype, *layouts)

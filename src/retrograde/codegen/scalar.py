@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 
+from retrograde.codegen.brain import I16, bits_of, narrow, widen
 from retrograde.codegen.vector_math import emit_math
 from retrograde.errors import CompileError
+from retrograde.types import is_bfloat16
 
 I1, I8, I32, I64, PTR = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.PointerType()
 CONTRACT = ("contract",)
@@ -26,6 +28,8 @@ def register_type(dtype: np.dtype) -> ir.Type:
         return ir.IntType(8 * dtype.itemsize)
     if dtype.kind == "b":
         return I1
+    if is_bfloat16(dtype):
+        return I16
     raise CompileError(f"arrays of dtype {dtype} cannot be compiled; cast to a real float, integer or bool dtype")
 
 
@@ -41,6 +45,8 @@ def constant(value, dtype: np.dtype) -> ir.Constant:
         return ir.Constant(I1, int(value))
     if dtype.kind in "iu":
         return ir.Constant(register_type(dtype), int(value))
+    if is_bfloat16(dtype):
+        return ir.Constant(I16, bits_of(value))
     return ir.Constant(register_type(dtype), float(value))
 
 
@@ -61,7 +67,7 @@ class ScalarEmitter:
 
     def of(self, dtype) -> ScalarEmitter:
         """The same for another dtype."""
-        return ScalarEmitter(self.b, np.dtype(dtype))
+        return scalar_emitter(self.b, np.dtype(dtype))
 
     def const(self, value) -> ir.Value:
         """A number of this dtype."""
@@ -243,16 +249,31 @@ class ScalarEmitter:
         inside = self.b.icmp_unsigned("<", y, width)
         return self.b.select(inside, shift(x, self.b.select(inside, y, self.const(0))), past)
 
+    def _to_odd(self, x) -> ir.Value:
+        """A float64 as float32, rounded to odd where inexact: rounding it once more gives what rounding `x` once would."""
+        b, near = self.b, self.b.fptrunc(x, _FLOATS[4])
+        back = b.fpext(near, x.type)
+        bits = b.bitcast(near, I32)
+        away = b.fcmp_ordered(">", self._intrinsic("fabs", back), self._intrinsic("fabs", x))
+        odd = b.or_(b.select(away, b.sub(bits, I32(1)), bits), I32(1))
+        return b.bitcast(b.select(b.fcmp_ordered("!=", back, x), odd, bits), _FLOATS[4])
+
     def cast(self, x, dtype: np.dtype) -> ir.Value:
         """`x`, of this emitter's dtype, as `dtype`."""
         dtype = np.dtype(dtype)
         source, target = self.dtype, register_type(dtype)
         if source == dtype:
             return x
+        if is_bfloat16(dtype):
+            return narrow(self.b, self.cast(x, np.dtype(np.float32)))
         if dtype.kind == "b":
             return self.compare("!=", x, self.const(0))
         if source.kind == "f" and dtype.kind == "f":
-            return self.b.fpext(x, target) if dtype.itemsize > source.itemsize else self.b.fptrunc(x, target)
+            if dtype.itemsize > source.itemsize:
+                return self.b.fpext(x, target)
+            if source.itemsize == 8 and dtype.itemsize == 2:
+                return self.b.fptrunc(self._to_odd(x), target)
+            return self.b.fptrunc(x, target)
         if source.kind == "f":
             name = "llvm.fptosi.sat" if dtype.kind == "i" else "llvm.fptoui.sat"  # out of range is not undefined
             function = self.b.module.declare_intrinsic(name, [target, x.type], ir.FunctionType(target, [x.type]))
@@ -264,3 +285,33 @@ class ScalarEmitter:
         if target.width < x.type.width:
             return self.b.trunc(x, target)
         return self.b.sext(x, target) if source.kind == "i" else self.b.zext(x, target)
+
+
+class BrainEmitter(ScalarEmitter):
+    """The same for bfloat16."""
+
+    def cast(self, x, dtype: np.dtype) -> ir.Value:
+        if self.dtype == dtype:
+            return x
+        return self.of(np.float32).cast(widen(self.b, x), dtype)
+
+
+def _in_float32(name: str):
+    def method(self, *args):
+        wide = [widen(self.b, x) if isinstance(x, ir.Value) else x for x in args]
+        result = getattr(self.of(np.float32), name)(*wide)
+        return result if result.type == I1 else narrow(self.b, result)
+
+    return method
+
+
+for _name in (
+    "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "power", "floor_div", "remainder", "fma", "maximum", "minimum",
+    "fmax", "fmin", "compare", "copysign", "round_to", "math",
+):  # fmt: skip
+    setattr(BrainEmitter, _name, _in_float32(_name))
+
+
+def scalar_emitter(builder: ir.IRBuilder, dtype: np.dtype) -> ScalarEmitter:
+    """The scalar operations of a dtype."""
+    return (BrainEmitter if is_bfloat16(dtype) else ScalarEmitter)(builder, dtype)

@@ -31,7 +31,7 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
         moved = sum(a.type.nbytes for a in (*eq.inputs, *eq.outputs)) / BYTES_PER_NS
         if eq.primitive is matmul:
             flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-            rate = 6.4 * vector_bytes / eq.outputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
+            rate = 6.4 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is fused:
             body: Graph = eq.params["body"]

@@ -16,7 +16,7 @@ import numpy as np
 from retrograde.errors import LeakedTracerError
 from retrograde.ir.graph import Atom, Equation, Graph, Literal, Var, eliminate_dead
 from retrograde.ir.primitive import Primitive
-from retrograde.types import ArrayType, type_of
+from retrograde.types import ArrayType, kind_of, type_of
 
 _levels = itertools.count(1)
 
@@ -85,7 +85,7 @@ class Builder:
         types = primitive.type_rule(*[atom.type for atom in inputs], **params)
         own = len(types) if primitive.multiple else 1
         if self.concrete and primitive.keeping is not None:
-            varying = [getattr(arg, "_builder", None) is self and arg.dtype.kind in "fc" for arg in args]
+            varying = [getattr(arg, "_builder", None) is self and kind_of(arg.dtype) in "fc" for arg in args]
             params = primitive.keeping(varying, **params)
             types = primitive.type_rule(*[atom.type for atom in inputs], **params)
         outputs = tuple(Var(t) for t in (types if primitive.multiple else (types,)))

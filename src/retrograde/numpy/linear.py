@@ -15,12 +15,17 @@ from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops.matmul import matmul as _product
 from retrograde.ops.promote import apply, promote
+from retrograde.types import is_bfloat16
 
 
 @implements(np.matmul)
 def matmul(x1: Any, x2: Any) -> Any:
-    """The matrix product, batched and broadcast; a 1-d operand is a row on the left, a column on the right."""
-    x, y = (array(v) for v in promote(np.matmul, x1, x2))
+    """The matrix product, batched and broadcast; a 1-d operand is a row on the left, a column on the right.
+
+    Of two bfloat16 arrays it is float32, as in NumPy: their products are exact there, and added there.
+    """
+    precision = _narrow(x1, x2)
+    x, y = (array(v) for v in ((x1, x2) if precision else promote(np.matmul, x1, x2)))
     if not x.shape or not y.shape:
         raise ShapeError("matmul: 0-d operands have no matrix product; use * or np.multiply")
     row, column = len(x.shape) == 1, len(y.shape) == 1
@@ -31,15 +36,21 @@ def matmul(x1: Any, x2: Any) -> Any:
             f"matmul: the inner lengths differ: {np.shape(x1)} @ {np.shape(x2)} has {x.shape[-1]} against {y.shape[-2]}"
         )
     if len(y.shape) == 2 and len(x.shape) > 2:  # one matrix for the whole batch: one tall product
-        z = _product(reshape(x, (-1 if x.size else math.prod(x.shape[:-1]), x.shape[-1])), y)
+        z = _product(reshape(x, (-1 if x.size else math.prod(x.shape[:-1]), x.shape[-1])), y, **precision)
         z = reshape(z, (*x.shape[:-1], y.shape[-1]))
     else:
         batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        z = _product(broadcast_to(x, (*batch, *x.shape[-2:])), broadcast_to(y, (*batch, *y.shape[-2:])))
+        z = _product(broadcast_to(x, (*batch, *x.shape[-2:])), broadcast_to(y, (*batch, *y.shape[-2:])), **precision)
     shape = z.shape
     if row or column:
         z = reshape(z, shape[:-2] + (() if row else shape[-2:-1]) + (() if column else shape[-1:]))
     return z
+
+
+def _narrow(x: Any, y: Any) -> dict[str, Any]:
+    """The parameter of the product that multiplies two bfloat16 arrays as they are."""
+    dtypes = [getattr(v, "dtype", None) for v in (x, y)]
+    return {"precision": dtypes[0]} if dtypes[0] is not None and dtypes[0] == dtypes[1] and is_bfloat16(dtypes[0]) else {}
 
 
 @implements(np.dot)

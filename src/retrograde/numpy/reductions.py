@@ -14,6 +14,7 @@ from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import reduce as rd
 from retrograde.ops.promote import apply, astype
+from retrograde.types import kind_of
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         raise UnsupportedError(f"np.mean(dtype={dtype}) is not supported on traced arrays; take the mean, then .astype({dtype})")
     a = array(a)
-    a = astype(a, dtype) if dtype is not None else a if a.dtype.kind in "fc" else astype(a, np.float64)
+    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) in "fc" else astype(a, np.float64)
     count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))
     total = _reduce(rd.sum_, a, axis, _plain(keepdims, False))
     return apply(ew.divide, total, float(count)) if count else apply(ew.divide, total, 0.0)
@@ -156,7 +157,7 @@ def var(
     refuse("var", out=out, where=None if _plain(where, True) is True else where, mean=_plain(mean))
     ddof = _plain(correction, ddof)
     a = array(a)
-    a = astype(a, dtype) if dtype is not None else a if a.dtype.kind == "f" else astype(a, np.float64)
+    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) == "f" else astype(a, np.float64)
     count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))
     centre = apply(ew.divide, _reduce(rd.sum_, a, axis, True), float(count))
     total = _reduce(rd.sum_, apply(ew.square, apply(ew.subtract, a, centre)), axis, _plain(keepdims, False))

@@ -13,7 +13,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Literal, Primitive
 from retrograde.ops.define import broadcast_shapes, by_elements, elementwise
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, bfloat16, kind_of
 
 
 def _special(name: str):
@@ -85,10 +85,10 @@ def _hypot_pullback(ct, z, x, y):
 hypot = elementwise("hypot", np.hypot, formula="\\sqrt{{{0}^2 + {1}^2}}", arity=2, kinds="f", domain=(0.3, 3.0),
                     pullback=_hypot_pullback, lower="hypot", flops=10)
 
-copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", pullback=lambda ct, z, x: (ct,),
+copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (ct,),
                    lower=lambda e, x: x, flops=0, doc="The same elements in memory of their own.")
 
-stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", pullback=lambda ct, z, x: (None,),
+stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (None,),
                             lower=lambda e, x: x, flops=0, doc="The same value; no cotangent passes.")
 
 # -- exponentials and logarithms --------------------------------------------------------------------------------------
@@ -291,12 +291,15 @@ convert.def_lower("elementwise")(lambda e, x, *, dtype: e.cast(x, dtype))
 
 @convert.def_pullback
 def _convert_pullback(ct, z, x, *, dtype):
-    return (ct if ct.dtype == x.dtype else convert(ct, dtype=x.dtype),) if x.dtype.kind in "fc" else (None,)
+    return (ct if ct.dtype == x.dtype else convert(ct, dtype=x.dtype),) if kind_of(x.dtype) in "fc" else (None,)
 
 
 @convert.def_samples
 def _convert_samples() -> list:
     x = np.array([[-1.5, 0.25, 3.75]])
-    return [((x,), {"dtype": np.dtype(d)}) for d in ("float32", "float64", "int64", "int32", "bool")] + [
+    narrow = (x / 3.0).astype(np.float32).astype(bfloat16())
+    cases = [((narrow,), {"dtype": np.dtype(d)}) for d in ("float32", "float16", "int32", "bool")]
+    cases += [((values,), {"dtype": bfloat16()}) for values in (x / 3.0, (x / 3.0).astype(np.float32), np.arange(400), x > 0)]
+    return cases + [((x,), {"dtype": np.dtype(d)}) for d in ("float32", "float64", "float16", "int64", "int32", "bool")] + [
         ((np.arange(4),), {"dtype": np.dtype("float32")}), ((x > 0,), {"dtype": np.dtype("float64")}),
         ((np.arange(3, dtype=np.uint32),), {"dtype": np.dtype("int64")})]  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError, UnsupportedError
 from retrograde.ir import Primitive
 from retrograde.ops.elementwise import convert
+from retrograde.types import is_bfloat16, kind_of
 
 _WEAK = {bool: np.dtype(bool), int: int, float: float, complex: complex}
 _KIND = {"i": int, "f": float, "c": complex}
@@ -38,7 +39,7 @@ def as_operand(x: Any) -> Any:
         return x
     refuse_subclasses(x)
     array = np.asarray(x)
-    if array.dtype.kind not in "fiubc":
+    if kind_of(array.dtype) not in "fiubc":
         raise UnsupportedError(
             f"an array of dtype {array.dtype} cannot be traced; retrograde works on real, integer, bool and complex "
             "arrays. Convert it first, for example with np.asarray(x, dtype=float)"
@@ -81,8 +82,15 @@ def promote(ufunc: np.ufunc, *args: Any) -> tuple[Any, ...]:
 
 
 def apply(primitive: Primitive, *args: Any) -> Any:
-    """Call an elementwise primitive as NumPy would call its ufunc: operands promoted and broadcast."""
-    out = primitive(*promote(_ufunc(primitive), *args))
+    """Call an elementwise primitive as NumPy would call its ufunc: operands promoted and broadcast.
+
+    bfloat16 is reckoned with in float32 and rounded, as `ml_dtypes` does.
+    """
+    operands = promote(_ufunc(primitive), *args)
+    if is_bfloat16(narrow := operands[-1].dtype):
+        out = primitive(*[astype(x, np.float32) for x in operands])
+        return astype(out, narrow) if out.dtype == np.float32 else out
+    out = primitive(*operands)
     if is_traced(out) and all(type(x) in _WEAK or getattr(x, "weak", False) for x in args):
         out.weak = True
     return out

@@ -13,9 +13,10 @@ from retrograde.ir import Primitive
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import astype
 from retrograde.ops.shape import broadcast_to, reshape
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, is_bfloat16
 
 Axes = tuple[int, ...]
+_WIDEN = ": bfloat16 is too coarse to sum in; reduce x.astype(np.float32)"
 
 
 def _reduction(
@@ -33,7 +34,7 @@ def _reduction(
     @primitive.def_type
     def type_rule(x: ArrayType, *, axes: Axes) -> ArrayType:
         if x.dtype.kind not in kinds or list(axes) != sorted(set(axes)) or any(not 0 <= a < x.ndim for a in axes):
-            raise GraphTypeError(f"{name} over axes {axes} is not defined for {x}")
+            raise GraphTypeError(f"{name} over axes {axes} is not defined for {x}{_WIDEN if is_bfloat16(x.dtype) else ''}")
         if not empty and math.prod(x.shape[a] for a in axes) == 0:
             raise ShapeError(f"{name} of no elements has no value: {x} over axes {axes}")
         return x.with_shape(tuple(n for a, n in enumerate(x.shape) if a not in axes))
@@ -183,6 +184,8 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
         return broadcast_to(x, shape=shape)
     lead = len(x.shape) - len(shape)
     axes = tuple(a for a in range(len(x.shape)) if a < lead or (shape[a - lead] == 1 and x.shape[a] != 1))
+    if is_bfloat16(narrow := x.dtype):
+        return astype(sum_to_shape(astype(x, np.float32), shape), narrow)
     out = sum_(x, axes=axes)
     if tuple(out.shape) != shape:
         out = reshape(out, shape=tuple(1 if shape[i] == 1 else n for i, n in enumerate(x.shape[lead:])))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from retrograde.ir import Equation, Graph, Var
 from retrograde.ops.control import fused
+from retrograde.optimize.narrow import widens
 
 _GROUPED = {"elementwise", "element", "reduction"}
 MAX_GROUP = 96  # equations; more would only spill registers
@@ -102,7 +103,8 @@ def _merge(graph: Graph, home: dict[Equation, _Group]) -> list[_Group]:
         inside = {out for eq in members[group] for out in eq.outputs}
         reads = {(eq, a) for eq in members[group] for a in eq.inputs if isinstance(a, Var) and a not in inside}
         external = {a for _, a in reads}
-        for other in reversed(merged):
+        alone = all(map(widens, members[group]))  # waits for its reader: what it reads is half as long to hold
+        for other in () if alone else reversed(merged):
             if other.space != group.space or len(members[other]) + len(members[group]) > MAX_GROUP:
                 continue
             theirs = {a for eq in members[other] for a in (*eq.inputs, *eq.outputs)}

@@ -15,11 +15,12 @@ from retrograde.runtime.passes import optimize
 
 @dataclass(frozen=True)
 class Host:
-    """The processor that code is made for; `vector_bytes` is the width of its vectors."""
+    """The processor that code is made for: the width of its vectors, and whether it multiplies bfloat16 in pairs."""
 
     cpu: str
     features: str
     vector_bytes: int
+    pairs: bool = False
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,7 +30,7 @@ def host() -> Host:
     found = llvm.get_host_cpu_features()
     features = found.flatten()
     if found.get("avx512f"):
-        return Host(llvm.get_host_cpu_name(), features + ",-prefer-256-bit", 64)
+        return Host(llvm.get_host_cpu_name(), features + ",-prefer-256-bit", 64, bool(found.get("avx512bf16")))
     return Host(llvm.get_host_cpu_name(), features, 32 if found.get("avx") else 16)
 
 

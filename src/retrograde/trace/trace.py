@@ -15,7 +15,7 @@ from retrograde.ir import Builder, Graph
 from retrograde.ops.promote import refuse_subclasses
 from retrograde.trace.tracer import Tracer
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
-from retrograde.types import type_of
+from retrograde.types import kind_of, type_of
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__))
@@ -48,14 +48,14 @@ def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
     weak = type(value) in (bool, int, float, complex) or getattr(value, "weak", False)
     if not isinstance(value, (np.ndarray, np.generic, Tracer)):
         array = np.asarray(value)
-        if array.dtype.kind not in "fiubc":
+        if kind_of(array.dtype) not in "fiubc":
             raise UnsupportedError(
                 f"a value of type {type(value).__name__} (dtype {array.dtype}) cannot be traced; arguments are arrays, "
                 "numbers, or tuples, lists, dicts and modules of them. Other arguments: static_argnums of rg.jit, or a "
                 "closure"
             )
         value = array[()]
-    elif value.dtype.kind not in "fiubc":
+    elif kind_of(value.dtype) not in "fiubc":
         raise UnsupportedError(f"an array of dtype {value.dtype} cannot be traced; convert it with x.astype(float)")
     if isinstance(value, np.ndarray) and not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
@@ -96,7 +96,7 @@ def as_output(value: Any) -> Any:
     if isinstance(value, Tracer):
         return value
     array = np.asarray(value)
-    if array.dtype.kind not in "fiubc":
+    if kind_of(array.dtype) not in "fiubc":
         raise UnsupportedError(
             f"a traced function returned a {type(value).__name__}; it may return arrays, numbers, and tuples, lists, dicts "
             "and modules of them"

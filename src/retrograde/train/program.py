@@ -15,7 +15,7 @@ import numpy as np
 from retrograde import numpy as rnp
 from retrograde import random, tree
 from retrograde.control import scan
-from retrograde.transforms import value_and_grad
+from retrograde.train.gradient import first_scaling, guarded, make_gradient
 
 Carry = dict[str, Any]
 
@@ -31,13 +31,14 @@ class Settings:
     length: int
     patience: int | None
     accuracy: bool
+    narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
 
 
 def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
         "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
-        "stop": np.zeros((), bool),
+        "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
     if watching and settings.patience is not None:
         carry |= {"best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
@@ -48,21 +49,22 @@ def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> C
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
-    def batch_loss(params: Any, x: Any, y: Any, weight: Any, key: Any) -> Any:
-        prediction = params(x, key=key)
-        return settings.loss(prediction, y) if weight is None else settings.loss(prediction, y, sample_weight=weight)
+    gradient = make_gradient(settings.loss, settings.narrow)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = points
-        params, state, total, seen = inner
-        value, grads = value_and_grad(batch_loss)(params, x, y, weight, key)
-        params, state = settings.optimizer.update(grads, state, params)
-        return params, state, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
+        params, state, scaling, total, seen = inner
+        value, grads = gradient(params, x, y, weight, key, scaling)
+        if scaling is None:
+            params, state = settings.optimizer.update(grads, state, params)
+        else:
+            (params, state), scaling = guarded(settings.optimizer.update, grads, state, params, scaling)
+        return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
     def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
         n, batch = len(X), settings.batch
         key = random.fold_in(carry["key"], carry["epoch"])
-        inner = (carry["params"], carry["state"], np.zeros(()), np.zeros(()))
+        inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
         whole, rest = divmod(n, batch)
         order = random.permutation(random.fold_in(key, 0), n) if settings.shuffle and batch < n else None
 
@@ -92,9 +94,9 @@ def make_program(settings: Settings) -> Callable:
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
             inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
-        params, state, total, seen = inner
+        params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
-        new = {**carry, "params": params, "state": state, "epoch": carry["epoch"] + 1}
+        new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
         new["stop"] = new["epoch"] >= limit
         if Xv is not None:
             row |= _validate(params, Xv, yv)

@@ -26,6 +26,8 @@ class Run:
     best_epoch: int | None = None
     flops_per_update: float = 0.0
     held_bytes: int = 0
+    precision: str | None = None
+    skipped_updates: int = 0
     program: Any = field(default=None, repr=False)
     starts: tuple[Run, ...] = field(default=(), repr=False)
     progress: Any = field(default=None, repr=False)
@@ -64,6 +66,9 @@ class Run:
             ("time", f"{self.seconds:.3f} s of training, after {self.compile_seconds:.3f} s of compiling"),
             ("loss", f"{self.history['loss'][0]:.6g} in the first epoch, {self.history['loss'][-1]:.6g} in the last"),
         ]
+        if self.precision is not None:
+            left_out = f"; {self.skipped_updates:,} updates left out, their gradients overflowed" if self.skipped_updates else ""
+            lines.append(("precision", f"{self.precision} products and held values, float32 parameters and sums{left_out}"))
         if self.best_epoch is not None:
             lines.append(("kept", f"the parameters of epoch {self.best_epoch}, the best on validation"))
         if self.starts:

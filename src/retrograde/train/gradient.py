@@ -1,0 +1,94 @@
+"""The gradient of a batch in the precision that was asked for, and the scale of the loss that float16 needs.
+
+float16 reaches from 6e-8 to 65504: cotangents are multiplied by a power of two to lie within, gradients divided by it. The scale
+is found while training (P. Micikevicius et al., "Mixed precision training", ICLR 2018, section 3.2): a gradient that is not
+finite halves it and its update is left out; after `PATIENCE` good updates it doubles. bfloat16 reaches as far as float32 and
+needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrograde import tree
+from retrograde.errors import ModelError
+from retrograde.precision import reduced
+from retrograde.transforms import held_for_backward, value_and_grad, vjp
+from retrograde.types import bfloat16
+
+FIRST, LEAST, MOST = 2.0**15, 1.0, 2.0**24  # of the loss scale
+PATIENCE = 2000
+
+Scaling = dict[str, Any]
+
+
+def dtype_of(precision: str | None) -> np.dtype | None:
+    """The dtype of products and of what is held for the backward pass; None for that of the parameters."""
+    if precision is None:
+        return None
+    if precision not in ("bf16", "f16"):
+        raise ModelError(f'precision must be "bf16" (bfloat16), "f16" (float16) or None (the same); it is {precision!r}')
+    return bfloat16() if precision == "bf16" else np.dtype(np.float16)
+
+
+def first_scaling(narrow: np.dtype | None) -> Scaling | None:
+    """The loss scale before the first update; None where none is needed."""
+    if narrow != np.float16:
+        return None
+    return {"scale": np.float32(FIRST), "good": np.zeros((), np.int64), "skipped": np.zeros((), np.int64)}
+
+
+def make_gradient(loss: Callable, narrow: np.dtype | None) -> Callable:
+    """`gradient(params, x, y, weight, key, scaling) -> (loss, gradient)` of one batch.
+
+    In reduced precision the network's products are reduced and its values held narrow; the loss, from the prediction on, is
+    float32.
+    """
+
+    def loss_of(prediction: Any, y: Any, weight: Any) -> Any:
+        return loss(prediction, y) if weight is None else loss(prediction, y, sample_weight=weight)
+
+    def whole(params: Any, x: Any, y: Any, weight: Any, key: Any, scaling: None = None) -> tuple:
+        return value_and_grad(lambda p: loss_of(p(x, key=key), y, weight))(params)
+
+    def mixed(params: Any, x: Any, y: Any, weight: Any, key: Any, scaling: Scaling | None = None) -> tuple:
+        prediction, pull = vjp(reduced(lambda p: p(x, key=key), narrow), params, hold=narrow)
+        value, ct = value_and_grad(lambda f: loss_of(f, y, weight))(prediction)
+        if scaling is None:
+            return value, pull(ct)[0]
+        grads = pull(ct * scaling["scale"])[0]
+        return value, tree.tree_map(lambda g: g / scaling["scale"], grads)
+
+    return whole if narrow is None else mixed
+
+
+def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
+    """`held(params, x, y)` lists the types of what the backward pass of one batch needs kept, inputs and parameters left out."""
+
+    def held(params: Any, x: Any, y: Any) -> list:
+        if narrow is None:
+            found = held_for_backward(lambda p: loss(p(x), y))(params)
+        else:
+            network = reduced(lambda p: p(x), narrow)
+            found = held_for_backward(network, hold=narrow)(params) + held_for_backward(lambda f: loss(f, y))(network(params))
+        return [kind for name, kind in found if name != "input"]
+
+    return held
+
+
+def guarded(update: Callable, grads: Any, state: Any, params: Any, scaling: Scaling) -> tuple[tuple, Scaling]:
+    """What `update` makes of (params, state) and a scale that may grow; if a gradient is not finite, they stay and it halves."""
+    # 0 g is 0 unless g is infinite or NaN, and a sum is faster than a test of each element
+    finite = np.isfinite(sum(np.sum(g * 0.0) for g in tree.tree_leaves(grads)))
+    grads = tree.tree_map(lambda g: np.where(finite, g, 0.0), grads)  # the update waits for the answer: one pass over memory
+    kept = tree.tree_map(lambda a, b: np.where(finite, a, b), tuple(update(grads, state, params)), (params, state))
+    good = np.where(finite, scaling["good"] + 1, 0)
+    grown = good >= PATIENCE
+    scale = np.where(finite, np.where(grown, scaling["scale"] * 2.0, scaling["scale"]), scaling["scale"] * 0.5)
+    return kept, {
+        "scale": np.minimum(np.maximum(scale, LEAST), MOST), "good": np.where(grown, 0, good),
+        "skipped": scaling["skipped"] + np.where(finite, 0, 1),
+    }  # fmt: skip
