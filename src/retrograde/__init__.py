@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from retrograde.compile import jit
 from retrograde.control import scan
+from retrograde.pushforward import hessian, hvp, jacfwd, jvp, linearize
 from retrograde.runtime.team import get_threads, set_threads
-from retrograde.transforms import grad, held_for_backward, jacobian, trace, value_and_grad, vjp
+from retrograde.transforms import grad, held_for_backward, jacobian, jacrev, trace, value_and_grad, vjp
 from retrograde.vectorize import per_example_grad, vmap
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim",
-    "per_example_grad", "random", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
+    "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
+    "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random", "save", "scan", "set_threads", "trace", "train",
+    "tree", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 _LAZY = {"fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}

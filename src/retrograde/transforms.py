@@ -23,7 +23,7 @@ from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import ArrayType
 
-_ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
+ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
 
 def trace(f: Callable) -> Callable[..., Graph]:
@@ -47,12 +47,12 @@ class _Linearized:
         self.leaves: list[list[Any]] = []
         for i in argnums:
             leaves, structure = tree_flatten(args[i])
-            tracers = [new_input(builder, _differentiable(leaf, n), n) for leaf, n in zip(leaves, names[i])]
+            tracers = [new_input(builder, differentiable(leaf, n), n) for leaf, n in zip(leaves, names[i])]
             self.structures.append(structure)
             self.leaves.append(tracers)
             args[i] = tree_unflatten(structure, tracers)
         result = f(*args)
-        result, aux = _split_aux(result, has_aux)
+        result, aux = split_aux(result, has_aux)
         outputs, self.out_structure = tree_flatten(result)
         if scalar:
             _check_scalar(f, outputs)
@@ -79,11 +79,11 @@ class _Linearized:
     def pull_all(self, output: int) -> list[Any]:
         """All derivatives of one output, as pytrees of the arguments; in front of each leaf's axes come the output's.
 
-        The backward passes of the output's elements run side by side, up to `_ROWS` of them at a time.
+        The backward passes of the output's elements run side by side, up to `ROWS` of them at a time.
         """
         out = self.outputs[output]
-        starts = range(0, max(out.size, 1), _ROWS)
-        parts = [self._rows(output, start, min(start + _ROWS, out.size)) for start in starts]
+        starts = range(0, max(out.size, 1), ROWS)
+        parts = [self._rows(output, start, min(start + ROWS, out.size)) for start in starts]
         joined = [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in zip(*parts)]
         return self._as_trees([np.reshape(rows, (*out.shape, *t.shape)) for rows, t in zip(joined, self.types)])
 
@@ -119,8 +119,8 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = [_position(i, args) for i in wanted]
-        call = _with_kwargs(f, kwargs)
+        positions = [position_of(i, args) for i in wanted]
+        call = with_kwargs(f, kwargs)
         run = _Linearized(call, args, positions, has_aux, scalar=True)
         grads = run.pull([np.ones((), run.outputs[0].dtype)[()] for _ in run.seeds])
         value = (run.outputs[0], run.aux) if has_aux else run.outputs[0]
@@ -177,8 +177,8 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = [_position(i, args) for i in wanted]
-        run = _Linearized(_with_kwargs(f, kwargs), args, positions, False, scalar=False)
+        positions = [position_of(i, args) for i in wanted]
+        run = _Linearized(with_kwargs(f, kwargs), args, positions, False, scalar=False)
         jacobians = []
         for i, out in enumerate(run.outputs):
             if i not in run.seeds:
@@ -190,6 +190,9 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return wrapped
 
 
+jacrev = jacobian
+
+
 def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable[..., list[tuple[str, ArrayType]]]:
     """`held_for_backward(f)(*args)` lists what the backward pass needs of the forward pass: (operation, type) of each array.
 
@@ -198,13 +201,13 @@ def held_for_backward(f: Callable, argnums: int | Sequence[int] = 0) -> Callable
     wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def listed(*args: Any) -> list[tuple[str, ArrayType]]:
-        run = _Linearized(f, args, [_position(i, args) for i in wanted], False, scalar=False)
+        run = _Linearized(f, args, [position_of(i, args) for i in wanted], False, scalar=False)
         return [(run.made_by.get(var, "input"), var.type) for var in run.backward.kept]
 
     return listed
 
 
-def _position(argnum: int, args: Sequence[Any]) -> int:
+def position_of(argnum: int, args: Sequence[Any]) -> int:
     if not -len(args) <= argnum < len(args):
         raise DifferentiationError(
             f"argnums={argnum} asks for the derivative by positional argument {argnum}, but the function was called with "
@@ -213,7 +216,7 @@ def _position(argnum: int, args: Sequence[Any]) -> int:
     return argnum % len(args)
 
 
-def _with_kwargs(f: Callable, kwargs: dict) -> Callable:
+def with_kwargs(f: Callable, kwargs: dict) -> Callable:
     if not kwargs:
         return f
     return functools.wraps(f)(lambda *args: f(*args, **kwargs))
@@ -231,7 +234,7 @@ def owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
     return result
 
 
-def _split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
+def split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
@@ -243,7 +246,7 @@ def _value_in(builder: Builder, leaf: Any) -> Any:
     return builder.value(leaf.atom) if isinstance(leaf, Tracer) and leaf._builder is builder else leaf
 
 
-def _differentiable(leaf: Any, name: str) -> Any:
+def differentiable(leaf: Any, name: str) -> Any:
     dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic, Tracer)) else np.asarray(leaf).dtype
     if dtype.kind != "f":
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
@@ -269,4 +272,4 @@ def _check_scalar(f: Callable, outputs: list) -> None:
         )
 
 
-__all__ = ["grad", "held_for_backward", "jacobian", "trace", "value_and_grad", "vjp"]
+__all__ = ["grad", "held_for_backward", "jacobian", "jacrev", "trace", "value_and_grad", "vjp"]

@@ -2,5 +2,6 @@
 
 from retrograde.autodiff import loops as _loops  # noqa: F401  # gives scan its pullback
 from retrograde.autodiff.backprop import Backward, backprop
+from retrograde.autodiff.forward import Forward
 
-__all__ = ["Backward", "backprop"]
+__all__ = ["Backward", "Forward", "backprop"]

@@ -21,6 +21,11 @@ from retrograde.types import ArrayType, type_of
 _levels = itertools.count(1)
 
 
+def next_level() -> int:
+    """A level above all that there are: a trace that begins later lies further inside."""
+    return next(_levels)
+
+
 class Builder:
     """A graph under construction. `wrap(builder, atom)` makes the symbols; `locate()` gives the user's line."""
 
@@ -31,7 +36,7 @@ class Builder:
         concrete: bool = False,
         locate: Callable[[], tuple[str, int, str] | None] | None = None,
     ):
-        self.level = next(_levels)
+        self.level = next_level()
         self.wrap = wrap
         self.concrete = concrete
         self.locate = locate

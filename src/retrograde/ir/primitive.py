@@ -34,6 +34,7 @@ class Primitive:
         self.type_rule: Callable[..., Any] = _missing(name, "type rule")
         self.reference: Callable[..., Any] = _missing(name, "reference")
         self.pullback: Any = None
+        self.push: Callable[..., Any] | None = None
         self.keeping: Callable[..., dict[str, Any]] | None = None
         self.lowering: str | None = None
         self.lower: Any = None
@@ -75,6 +76,15 @@ class Primitive:
         not read is not kept for the backward pass.
         """
         self.pullback = rule
+        return rule
+
+    def def_push(self, rule: Callable) -> Callable:
+        """`rule(primals, tangents, **params) -> (outputs, their tangents)`, None for a zero tangent.
+
+        For an operation with a graph inside, which runs that graph on values and tangents together. All others have their
+        push-forward from their pullback.
+        """
+        self.push = rule
         return rule
 
     def def_keeping(self, rule: Callable) -> Callable:

@@ -229,6 +229,14 @@ def _concatenate_pullback(ct, z, *xs, axis: int):
     return tuple(slice_(ct, start=a, limit=b, step=s) for a, b, s in _pieces(xs, axis))
 
 
+@concatenate.def_push
+def _concatenate_push(primals, tangents, *, axis: int):
+    """At once; the transposed pullback would add as many arrays of the result's size as there are pieces."""
+    zero = [np.zeros((), x.dtype)[()] for x in primals]
+    pieces = [broadcast_to(z, shape=x.shape) if t is None else t for t, z, x in zip(tangents, zero, primals)]
+    return concatenate(*primals, axis=axis), [concatenate(*pieces, axis=axis)]
+
+
 @concatenate.def_samples
 def _concatenate_samples() -> list:
     x, y = np.ones((2, 3)), np.zeros((2, 1))
