@@ -23,11 +23,13 @@ ALLOWED = {
     "runtime": BASE,
     "transforms": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching"},
     "pushforward": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching", "transforms"},
+    "custom": BASE | {"ir", "ops", "tree", "trace"},
     "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
+ALLOWED["checking"] = BASE | {"ir", "ops", "tree", "trace", "autodiff", "transforms", "pushforward"}
 ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
-API = {"", "control", "numpy", "random", "tree", "transforms", "pushforward", "vectorize", "compile", *BASE}
+API = {"", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile", *BASE}
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}

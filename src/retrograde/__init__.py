@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from retrograde.compile import jit
 from retrograde.control import scan
+from retrograde.custom import checkpoint, custom_pullback, stop_gradient
 from retrograde.pushforward import hessian, hvp, jacfwd, jvp, linearize
 from retrograde.runtime.team import get_threads, set_threads
 from retrograde.transforms import grad, held_for_backward, jacobian, jacrev, trace, value_and_grad, vjp
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
-    "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random", "save", "scan", "set_threads", "trace", "train",
+    "checkpoint", "custom_pullback", "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
+    "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random", "save", "scan", "set_threads", "stop_gradient", "trace", "train",
     "tree", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from retrograde.ir.builder import leaked, next_level
 from retrograde.ir.graph import eliminate_dead
 from retrograde.ops.control import scan
 from retrograde.ops.reduce import sum_to_shape
-from retrograde.ops.shape import broadcast_to
+from retrograde.ops.shape import zeros
 from retrograde.ops.symbol import Symbol
 from retrograde.types import ArrayType, type_of
 
@@ -205,7 +205,7 @@ def push(
         for i in grown:
             flags[num_consts + i] = True
     carried = [i for i in range(num_carry) if flags[num_consts + i]]
-    starts = [_zeros(primals[num_consts + i]) if tangents[num_consts + i] is None else tangents[num_consts + i] for i in carried]
+    starts = [zeros(type_of(primals[num_consts + i])) if tangents[num_consts + i] is None else tangents[num_consts + i] for i in carried]
     known = [t for t in tangents[:num_consts] if t is not None]
     slices = [t for t in tangents[end:] if t is not None]
     closed = list(graph.constants.values())
@@ -236,16 +236,10 @@ def _step(body: Graph, flags: Sequence[bool], num_consts: int, num_carry: int) -
                 changes[i] = builder.input(body.inputs[i].type)
     outs, pushed = run_dual(body, values, changes)
     found = [t is not None or (i < num_carry and flags[num_consts + i]) for i, t in enumerate(pushed)]
-    pushed = [_zeros(atom) if f and t is None else t for f, t, atom in zip(found, pushed, body.outputs)]
+    pushed = [zeros(atom.type) if f and t is None else t for f, t, atom in zip(found, pushed, body.outputs)]
     both = [*outs[:num_carry], *(t for t in pushed[:num_carry] if t is not None)]
     both += [*outs[num_carry:], *(t for t in pushed[num_carry:] if t is not None)]
     return builder.finish(both), found
-
-
-def _zeros(like: Any) -> Any:
-    type_ = like.type if isinstance(like, (Var, Literal)) else type_of(like)
-    zero = np.zeros((), type_.dtype)[()]
-    return broadcast_to(zero, shape=type_.shape) if type_.shape else zero
 
 
 def _level(values: Sequence[Any]) -> float:

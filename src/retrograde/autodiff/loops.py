@@ -122,7 +122,7 @@ def keep(
     """The parameters of the same loop with what its pullback reads as further ys; where it may `exit`, which steps were run."""
     params = {"body": body, "length": length, "num_consts": num_consts, "num_carry": num_carry, "reverse": reverse, "exit": exit}
     try:
-        inner = _keep_inside(body, _reach(body, num_consts, num_carry, varying))
+        inner = keep_inside(body, _reach(body, num_consts, num_carry, varying))
         step = _step(inner, num_consts, num_carry, varying, [True] * len(body.outputs))
     except DifferentiationError:  # it is raised again if the loss does depend on a parameter through that
         return params
@@ -135,7 +135,7 @@ def keep(
     return {**params, "body": Graph(inner.inputs, inner.equations, (*inner.outputs, *more))}
 
 
-def _keep_inside(body: Graph, varying: set) -> Graph:
+def keep_inside(body: Graph, varying: set) -> Graph:
     """The graph with its own loops keeping what their pullbacks read."""
     equations = []
     for eq in body.equations:

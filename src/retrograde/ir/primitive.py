@@ -97,7 +97,10 @@ class Primitive:
         return rule
 
     def def_lower(self, kind: str) -> Callable[[Callable], Callable]:
-        """Declare the lowering's kind: `elementwise`, `reduction`, `view`, `element` or `kernel` (see `codegen`)."""
+        """Declare the lowering's kind: `elementwise`, `reduction`, `view`, `element` or `kernel` (see `codegen`).
+
+        An operation of kind `graph` is not lowered: its graph takes its place first (`optimize/inline.py`).
+        """
 
         def decorate(rule: Callable) -> Callable:
             self.lowering, self.lower = kind, rule

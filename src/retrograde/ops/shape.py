@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, type_of
 
 # -- views: strides say all of it ------------------------------------------------------------------------------------
 
@@ -87,6 +87,12 @@ def _broadcast_batch(lanes, mapped, x, *, shape):
 def spread(lanes: Any, x: Any, mapped: bool) -> Any:
     """`x` with the mapped axis in front: itself, or repeated for every lane where it is the same in all."""
     return x if mapped else broadcast_to(x, shape=(lanes.size, *x.shape))
+
+
+def zeros(type_: ArrayType) -> Any:
+    """Zeros of a type, in no more memory than one number wants."""
+    zero = np.zeros((), type_.dtype)[()]
+    return broadcast_to(zero, shape=type_.shape) if type_.shape else zero
 
 
 @broadcast_to.def_pullback
@@ -232,8 +238,7 @@ def _concatenate_pullback(ct, z, *xs, axis: int):
 @concatenate.def_push
 def _concatenate_push(primals, tangents, *, axis: int):
     """At once; the transposed pullback would add as many arrays of the result's size as there are pieces."""
-    zero = [np.zeros((), x.dtype)[()] for x in primals]
-    pieces = [broadcast_to(z, shape=x.shape) if t is None else t for t, z, x in zip(tangents, zero, primals)]
+    pieces = [zeros(type_of(x)) if t is None else t for t, x in zip(tangents, primals)]
     return concatenate(*primals, axis=axis), [concatenate(*pieces, axis=axis)]
 
 

@@ -20,7 +20,7 @@ from retrograde.types import type_of
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__))
 _OWN = tuple(os.path.join(_HERE, part) + os.sep for part in ("ir", "ops", "numpy", "trace", "autodiff", "batching")) + (
-    _NUMPY + os.sep, *(os.path.join(_HERE, name) for name in ("transforms.py", "pushforward.py", "vectorize.py")),
+    _NUMPY + os.sep, *(os.path.join(_HERE, name) for name in ("transforms.py", "pushforward.py", "custom.py", "vectorize.py")),
 )  # fmt: skip
 
 
