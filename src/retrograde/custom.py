@@ -101,6 +101,7 @@ class CustomPullback:
         outputs = [as_output(out) for out in outputs]
         held, holding = tree_flatten(residuals if self.has_residuals else tree_unflatten(returned, outputs))
         kept = [x for x in held if _belongs(x, builder)]
+        held = [... if _belongs(x, builder) else x for x in held]  # the places of what is kept
         forward = builder.finish([*outputs, *kept])
         body = eliminate_dead(Graph(forward.inputs, forward.equations, forward.outputs[: len(outputs)], forward.constants))
         rule = self._trace_rule(leaves, taken, structure, forward, body, returned, held, holding)
@@ -129,7 +130,7 @@ class CustomPullback:
         builder = tracing(concrete=False)
         args = self._arguments(builder, leaves, taken, structure)
         stored = iter([builder.input(atom.type) for atom in forward.outputs[len(body.outputs) :]])
-        residuals = tree_unflatten(holding, [next(stored) if isinstance(x, Tracer) and x._builder.closed else x for x in held])
+        residuals = tree_unflatten(holding, [next(stored) if x is ... else x for x in held])
         types = [atom.type for atom in body.outputs]
         cts = [builder.input(t) if t.dtype.kind == "f" else np.zeros(t.shape, t.dtype)[()] for t in types]
         ct = tree_unflatten(returned, cts)

@@ -47,6 +47,10 @@ class DifferentiationError(RetrogradeError, TypeError):
     """A gradient was asked for that is not defined: integer input, non-scalar loss, no pullback."""
 
 
+class CheckError(RetrogradeError, AssertionError):
+    """A derivative that `rg.check` found to be off."""
+
+
 class CompileError(RetrogradeError, RuntimeError):
     """Native code could not be made for a graph."""
 

@@ -19,8 +19,8 @@ from retrograde.autodiff.backprop import backprop, pull_equation
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Equation, Graph, Literal, Primitive, Var, evaluate
 from retrograde.ir.builder import leaked, next_level
-from retrograde.ir.graph import eliminate_dead
 from retrograde.ops.control import scan
+from retrograde.ops.prune import prune
 from retrograde.ops.reduce import sum_to_shape
 from retrograde.ops.shape import zeros
 from retrograde.ops.symbol import Symbol
@@ -151,14 +151,14 @@ def _transposed(
     seeds = dict(zip(back.graph.inputs[len(back.kept) :], (tangents[var] for var in wanted)))
     equations = [eq.replace(tuple(seeds.get(a, a) for a in eq.inputs)) for eq in back.graph.equations]
     operands = tuple(atom if isinstance(atom, Var) else Var(atom.type) for atom in inputs)
-    graph = eliminate_dead(Graph(
+    graph = prune(Graph(
         (*operands, *outputs, *tangents.values()), [*pulled.equations, *equations],
         tuple(seeds.get(a, a) for a in back.graph.outputs), {**pulled.constants, **back.graph.constants},
     ))  # fmt: skip
     if any(ct in eq.inputs for ct in pulled.inputs for eq in graph.equations):
         where = f" ({source[0]}:{source[1]})" if source else ""
         raise DifferentiationError(
-            f"the pullback of {primitive.name} is not linear in the cotangent, so that it has no push-forward{where}: forward mode "
+            f"the pullback of {params.get('name', primitive.name)} is not linear in the cotangent, so that it has no push-forward{where}: forward mode "
             "(jvp, jacfwd, hessian, hvp) cannot go through it. Use reverse mode (grad, vjp, jacrev), or write the rule without "
             "clipping, rounding or comparing the cotangent"
         )

@@ -6,7 +6,7 @@ from retrograde.ir import Equation, Graph
 from retrograde.ops.control import scan
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
-from retrograde.optimize.prune import prune
+from retrograde.ops.prune import prune
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
