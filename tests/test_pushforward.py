@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_scan_gradients import CASES
 
 import retrograde as rg
 from retrograde.errors import DifferentiationError
 from retrograde.trace import trace_to_graph
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from test_scan_gradients import CASES
 
 RNG = np.random.default_rng(3)
 X, T = RNG.normal(size=4), RNG.normal(size=4)

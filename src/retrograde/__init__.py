@@ -11,16 +11,16 @@ from retrograde.transforms import grad, held_for_backward, jacobian, jacrev, tra
 from retrograde.vectorize import per_example_grad, vmap
 
 if TYPE_CHECKING:
-    from retrograde.checking import check
     from retrograde import io, nn, numpy, optim, random, train, tree
+    from retrograde.checking import check
     from retrograde.io.model_file import load, save
     from retrograde.train.fit import fit
 
 __version__ = "0.1.0"
 __all__ = [
-    "check", "checkpoint", "custom_pullback", "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
-    "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random", "save", "scan", "set_threads", "stop_gradient", "trace", "train",
-    "tree", "value_and_grad", "vjp", "vmap",
+    "check", "checkpoint", "custom_pullback", "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io",
+    "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random",
+    "save", "scan", "set_threads", "stop_gradient", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 _LAZY = {"check": "checking", "fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}

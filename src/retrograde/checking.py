@@ -147,7 +147,8 @@ def _check_equation(eq: Equation, given: list[Any], flags: list[bool], rng: np.r
     where = f"{eq.source[0]}:{eq.source[1]}: " if eq.source else ""
     inputs = tuple(atom if isinstance(atom, Literal) else Var(atom.type) for atom in eq.inputs)
     operands = [i for i, atom in enumerate(inputs) if isinstance(atom, Var)]
-    graph = Graph(tuple(inputs[i] for i in operands), [Equation(eq.primitive, inputs, eq.params, eq.outputs)], eq.outputs)
+    taken = tuple(atom for atom in inputs if isinstance(atom, Var))
+    graph = Graph(taken, [Equation(eq.primitive, inputs, eq.params, eq.outputs)], eq.outputs)
     args = [np.asarray(given[i])[()] for i in operands]
     wanted = [k for k, i in enumerate(operands) if flags[i]]
     seeds = [j for j, out in enumerate(eq.outputs) if out.type.dtype.kind == "f"]
@@ -165,7 +166,8 @@ def _check_equation(eq: Equation, given: list[Any], flags: list[bool], rng: np.r
     terms = [np.sum(pulled[k] * tangents[k]) for k in wanted]
     scale = 1 + sum(np.sum(np.abs(pulled[k] * tangents[k])) for k in wanted)
     if not abs(forward - sum(terms)) <= tolerance * scale:
-        row.faults.append(f"  {where}{row.op}: forward mode gives <ct, J t> = {forward:.9g}, reverse <J' ct, t> = {sum(terms):.9g}")
+        numbers = f"<ct, J t> = {forward:.9g}, reverse <J' ct, t> = {sum(terms):.9g}"
+        row.faults.append(f"  {where}{row.op}: forward mode gives {numbers}")
     for k in wanted:
         _check_operand(row, where, k, args[k], pulled[k], here, functools.partial(at, k), cts, rng, tolerance)
     return row
@@ -209,8 +211,8 @@ def _check_operand(
         else:
             index = tuple(int(j) for j in np.unravel_index(i, shape))
             row.faults.append(
-                f"  {where}{row.op}: operand {k}, element {index}, which is {number:.9g}: the pullback gives {found:.9g}, central "
-                f"differences {expected:.9g}"
+                f"  {where}{row.op}: operand {k}, element {index}, which is {number:.9g}: the pullback gives {found:.9g}, "
+                f"central differences {expected:.9g}"
             )
 
 
@@ -242,8 +244,8 @@ def _check_whole(f: Callable, args: Sequence[Any], rng: np.random.Generator, tol
         row.error = max(row.error, error)
         if not error <= 100 * tolerance:
             row.faults.append(
-                f"  {_name(f)} as a whole, along a random direction: reverse mode gives {reverse:.9g}, {name} {number:.9g}; each "
-                "operation is right by itself, so look for values that bypass the trace (np.asarray, float, in-place writes) or a kink"
+                f"  {_name(f)} as a whole, along a random direction: reverse mode gives {reverse:.9g}, {name} {number:.9g}; "
+                "each operation is right by itself, so look for values that bypass the trace (a global, an attribute) or a kink"
             )
     return row
 

@@ -163,8 +163,8 @@ class CustomPullback:
                 actual = type_of(ct).with_dtype(x.dtype) if type(ct) in (int, float) else type_of(ct)
                 if actual != x.type:
                     raise DifferentiationError(
-                        f"the pullback of {self.name} gave argument {i} a cotangent of type {actual}; it must have the argument's "
-                        f"own shape and dtype, {x.type}. Sum over axes that were broadcast, and cast with ct.astype"
+                        f"the pullback of {self.name} gave argument {i} a cotangent of type {actual}; it must have the "
+                        f"argument's own shape and dtype, {x.type}. Sum over axes that were broadcast, and cast with ct.astype"
                     )
                 ct = np.asarray(ct, x.dtype)[()] if not isinstance(ct, Tracer) else ct
             result.append(ct)

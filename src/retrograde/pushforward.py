@@ -42,7 +42,7 @@ class _Run:
         for i, leaves, found, structure in taken:
             symbols = [new_input(forward, leaf, name) for leaf, name in zip(leaves, found)]
             for symbol in symbols:
-                symbol.atom.tangent = next(given)
+                forward.give(symbol, next(given))
             args[i] = tree_unflatten(structure, symbols)
         result, aux = split_aux(f(*args), has_aux)
         outputs, self.structure = tree_flatten(result)

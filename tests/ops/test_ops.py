@@ -12,7 +12,7 @@ from retrograde.optimize import optimize
 from retrograde.trace import trace_to_graph
 from retrograde.types import type_of
 
-NESTED = {"scan", "fused", "straight"}
+NESTED = {"scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
 CASES = [
     pytest.param(primitive, args, params, id=f"{name}-{i}")
     for name, primitive in sorted(REGISTRY.items())

@@ -51,6 +51,10 @@ class Forward:
         """A symbol of a value, without a tangent yet."""
         return self.dual(value)
 
+    def give(self, symbol: Any, tangent: Any) -> None:
+        """Let the value of a symbol that was just made have this tangent."""
+        symbol.atom.tangent = tangent
+
     def dual(self, primal: Any, tangent: Any = None) -> Any:
         """The symbol of a value with its tangent."""
         return self.wrap(self, Dual(primal, tangent))
@@ -158,8 +162,8 @@ def _transposed(
     if any(ct in eq.inputs for ct in pulled.inputs for eq in graph.equations):
         where = f" ({source[0]}:{source[1]})" if source else ""
         raise DifferentiationError(
-            f"the pullback of {params.get('name', primitive.name)} is not linear in the cotangent, so that it has no push-forward{where}: forward mode "
-            "(jvp, jacfwd, hessian, hvp) cannot go through it. Use reverse mode (grad, vjp, jacrev), or write the rule without "
+            f"the pullback of {params.get('name', primitive.name)} is not linear in the cotangent, so that it has no push-forward"
+            f"{where}: forward mode (jvp, jacfwd, hessian, hvp) cannot go through it. Use reverse mode (grad, vjp, jacrev), or write the rule without "
             "clipping, rounding or comparing the cotangent"
         )
     reached = iter(back.reached)
@@ -205,7 +209,8 @@ def push(
         for i in grown:
             flags[num_consts + i] = True
     carried = [i for i in range(num_carry) if flags[num_consts + i]]
-    starts = [zeros(type_of(primals[num_consts + i])) if tangents[num_consts + i] is None else tangents[num_consts + i] for i in carried]
+    given = [(primals[num_consts + i], tangents[num_consts + i]) for i in carried]
+    starts = [zeros(type_of(x)) if t is None else t for x, t in given]
     known = [t for t in tangents[:num_consts] if t is not None]
     slices = [t for t in tangents[end:] if t is not None]
     closed = list(graph.constants.values())

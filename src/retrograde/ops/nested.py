@@ -25,8 +25,8 @@ checkpoint.__doc__ = (
 custom = Primitive("custom", multiple=True)
 custom.__doc__ = (
     "What its body computes, with a pullback of the user's own: `rule` takes the operands, the residuals and the cotangents of "
-    "the outputs to cotangents of the operands that are floats. `forward` is the body with the residuals as further outputs; where "
-    "the operation is `kept` for a derivative, it is what is computed. The operands are `count` arguments, then what the "
+    "the outputs to cotangents of the operands that are floats. `forward` is the body with the residuals as further outputs; "
+    "where the operation is `kept` for a derivative, it is what is computed. The operands are `count` arguments, then what the "
     "functions close over; `name` is the user's."
 )
 checkpoint.lowering = custom.lowering = "graph"

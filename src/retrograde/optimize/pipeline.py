@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from retrograde.ir import Equation, Graph
 from retrograde.ops.control import scan
+from retrograde.ops.prune import prune
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
-from retrograde.ops.prune import prune
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
 
 
 def optimize(graph: Graph) -> Graph:
-    """Put graphs in the place of what they stand for, simplify, drop what loops make in vain, settle; straighten what is small, fuse what is not; loop bodies likewise."""
+    """Inline, simplify, drop what loops make in vain, settle; straighten what is small, fuse what is not; bodies likewise."""
     graph = settle(prune(simplify(inline(graph))))
     graph = Graph(graph.inputs, [_nested(eq) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)

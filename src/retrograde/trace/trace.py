@@ -42,7 +42,7 @@ def tracing(concrete: bool, lanes: int | None = None) -> Builder:
     return builder
 
 
-def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
+def new_input(builder: Any, value: Any, name: str | None = None) -> Tracer:
     """A traced input that stands for `value` (an array, a tracer of an outer trace, or a Python number)."""
     refuse_subclasses(value)
     weak = type(value) in (bool, int, float, complex) or getattr(value, "weak", False)

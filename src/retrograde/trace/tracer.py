@@ -84,8 +84,8 @@ class Tracer(Symbol):
                 f"is no one answer for all of them.\n{instead}"
             )
         raise TracerBoolError(
-            f"{what} was asked of {self!r}, which has no number yet: the function is being traced once for all values, for jit, a loop, a "
-            f"checkpoint or a rule of its own.\n{instead}"
+            f"{what} was asked of {self!r}, which has no number yet: the function is being traced once for all values, for "
+            f"jit, a loop, a checkpoint or a rule of its own.\n{instead}"
         )
 
     def __bool__(self) -> bool:
