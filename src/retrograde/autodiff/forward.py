@@ -163,8 +163,8 @@ def _transposed(
         where = f" ({source[0]}:{source[1]})" if source else ""
         raise DifferentiationError(
             f"the pullback of {params.get('name', primitive.name)} is not linear in the cotangent, so that it has no push-forward"
-            f"{where}: forward mode (jvp, jacfwd, hessian, hvp) cannot go through it. Use reverse mode (grad, vjp, jacrev), or write the rule without "
-            "clipping, rounding or comparing the cotangent"
+            f"{where}: forward mode (jvp, jacfwd, hessian, hvp) cannot go through it. Use reverse mode (grad, vjp, jacrev), or "
+            "write the rule without clipping, rounding or comparing the cotangent"
         )
     reached = iter(back.reached)
     return graph, tuple(None if ct is None else next(reached) for ct in cts)
