@@ -24,11 +24,11 @@ ALLOWED = {
     "transforms": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching"},
     "pushforward": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching", "transforms"},
     "custom": BASE | {"ir", "ops", "tree", "trace"},
-    "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
+    "vectorize": BASE | {"ir", "ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
 ALLOWED["checking"] = BASE | {"ir", "ops", "tree", "trace", "autodiff", "transforms", "pushforward"}
-ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
+ALLOWED["control"] = BASE | {"ir", "ops", "numpy", "tree", "trace"}
 API = {"", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile", *BASE}
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}

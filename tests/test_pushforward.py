@@ -199,3 +199,26 @@ def test_a_symbol_kept_from_a_forward_pass_is_refused():
     rg.jvp(lambda x: kept.append(x) or x, (X,), (T,))
     with pytest.raises(rg.errors.LeakedTracerError):
         np.sin(kept[0])
+
+
+@TRANSFORMS
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: rg.cond(np.sum(x) > 0, lambda x: np.sin(x) * x, lambda x: x**3, x),
+        lambda x: rg.switch(1, [lambda x: x, lambda x: 2.0 * np.tanh(x)], x),
+        lambda x: rg.cond(x[0] > 0, lambda x: np.ones(4), lambda x: x * x, x),  # only one has a tangent
+        lambda x: rg.while_loop(lambda c: np.sum(c) < 50, lambda c: c * 1.5 + np.cos(c) ** 2, x),
+        lambda x: rg.map(lambda r: np.sin(r) * x, x),
+    ],
+)
+def test_branches_and_while_loops(f, transform):
+    tangent = transform(lambda x, t: rg.jvp(f, (x,), (t,))[1])(X, T)
+    step = 1e-6
+    np.testing.assert_allclose(tangent, (f(X + step * T) - f(X - step * T)) / (2 * step), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(rg.linearize(f, X)[1](T), tangent, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(transform(rg.jacfwd(f))(X) @ T, tangent, rtol=1e-12, atol=1e-13)
+    second = rg.hessian(lambda x: np.sum(f(x) ** 2))(X)
+    np.testing.assert_allclose(second, second.T, rtol=1e-10, atol=1e-10)
+    first = rg.grad(lambda x: np.sum(f(x) ** 2))
+    np.testing.assert_allclose(second @ T, (first(X + step * T) - first(X - step * T)) / (2 * step), rtol=1e-5, atol=1e-5)

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from retrograde.compile import jit
-from retrograde.control import scan
+from retrograde.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from retrograde.custom import checkpoint, custom_pullback, stop_gradient
+from retrograde.numpy.updating import at
 from retrograde.pushforward import hessian, hvp, jacfwd, jvp, linearize
 from retrograde.runtime.team import get_threads, set_threads
 from retrograde.transforms import grad, held_for_backward, jacobian, jacrev, trace, value_and_grad, vjp
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "check", "checkpoint", "custom_pullback", "fit", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io",
-    "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load", "nn", "numpy", "optim", "per_example_grad", "random",
-    "save", "scan", "set_threads", "stop_gradient", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
+    "associative_scan", "at", "check", "checkpoint", "cond", "custom_pullback", "fit", "fori_loop", "get_threads", "grad",
+    "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load", "map",
+    "nn", "numpy", "optim", "per_example_grad", "random", "save", "scan", "set_threads", "stop_gradient", "switch", "trace",
+    "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {"check": "checking", "fit": "train.fit", "save": "io.model_file", "load": "io.model_file"}

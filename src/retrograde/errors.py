@@ -31,6 +31,10 @@ class TracerBoolError(TracerConversionError):
     """A traced value without a number (under `jit`) was used in Python control flow."""
 
 
+class WriteError(RetrogradeError, ValueError):
+    """Writing into a traced array would not do what it does in NumPy: other arrays would have to change with it."""
+
+
 class LeakedTracerError(RetrogradeError, RuntimeError):
     """A traced value was used after its trace had ended."""
 

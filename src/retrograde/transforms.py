@@ -64,7 +64,7 @@ class _Linearized:
         self.seeds = seeds
         self.backward: Backward = backprop(graph, graph.inputs, seeds)
         self.made_by = {out: eq.primitive.name for eq in graph.equations for out in eq.outputs}
-        self.kept = [builder.values[var] for var in self.backward.kept]
+        self.kept = [x.snapshot() if isinstance(x, Tracer) else x for x in (builder.values[var] for var in self.backward.kept)]
         self.types = [var.type for var in graph.inputs]
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
@@ -227,7 +227,9 @@ def owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
     given = {id(x) for x in others}
     result = []
     for x in arrays:
-        if isinstance(x, np.ndarray) and (not x.flags.owndata or not x.flags.writeable or id(x) in given):
+        if isinstance(x, Tracer):
+            x = x.snapshot()
+        elif isinstance(x, np.ndarray) and (not x.flags.owndata or not x.flags.writeable or id(x) in given):
             x = x.copy()
         given.add(id(x))
         result.append(x)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import retrograde as rg
+import retrograde.ops.update
 import retrograde.random  # registers its primitives
 from retrograde.ir.primitive import REGISTRY
 from retrograde.trace import trace_to_graph

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import retrograde as rg
+import retrograde.ops.update
 import retrograde.random  # registers its primitives
 from retrograde.compile import Compiled, interpret
 from retrograde.ir import check_graph, evaluate
@@ -12,7 +13,7 @@ from retrograde.optimize import optimize
 from retrograde.trace import trace_to_graph
 from retrograde.types import type_of
 
-NESTED = {"scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
+NESTED = {"branch", "scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
 CASES = [
     pytest.param(primitive, args, params, id=f"{name}-{i}")
     for name, primitive in sorted(REGISTRY.items())

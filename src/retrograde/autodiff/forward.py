@@ -19,6 +19,7 @@ from retrograde.autodiff.backprop import backprop, pull_equation
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Equation, Graph, Literal, Primitive, Var, evaluate
 from retrograde.ir.builder import leaked, next_level
+from retrograde.ops.branch import branch, close_together
 from retrograde.ops.control import scan
 from retrograde.ops.prune import prune
 from retrograde.ops.reduce import sum_to_shape
@@ -42,14 +43,14 @@ class Forward:
     concrete = True
     lanes = None
 
-    def __init__(self, wrap: Callable[[Any, Any], Any], locate: Callable[[], Any] | None = None):
+    def __init__(self, wrap: Callable[..., Any], locate: Callable[[], Any] | None = None):
         self.level = next_level()
         self.wrap, self.locate = wrap, locate
         self.closed = False
 
     def input(self, type: ArrayType, name: str | None = None, value: Any = None) -> Any:
         """A symbol of a value, without a tangent yet."""
-        return self.dual(value)
+        return self.dual(value.snapshot() if hasattr(value, "_builder") else value)
 
     def give(self, symbol: Any, tangent: Any) -> None:
         """Let the value of a symbol that was just made have this tangent."""
@@ -84,11 +85,12 @@ class Forward:
             outs, found = primitive.push(primals, tangents, **params)
         else:
             if primitive.keeping is not None:
-                params = primitive.keeping([t is not None for t in tangents], **params)
+                params = primitive.keeping([t is not None for t in tangents], primals, **params)
             outs = primitive(*primals, **params)
             found = self._push(primitive, inputs, primals, outs if primitive.multiple else (outs,), tangents, params)
         if not primitive.multiple:
-            return self.dual(outs, found[0])
+            view_of = args[0] if primitive.lowering == "view" else None
+            return self.wrap(self, Dual(outs, found[0]), view_of)
         return tuple(self.dual(out, t) for out, t in zip(outs[:count], found))
 
     def _push(self, primitive: Any, inputs: Any, primals: Any, outs: Any, tangents: Any, params: dict) -> Sequence[Any]:
@@ -192,8 +194,8 @@ def run_dual(graph: Graph, primals: Sequence[Any], tangents: Sequence[Any]) -> t
 
 @scan.def_push
 def push(
-    primals: Sequence[Any], tangents: Sequence[Any], *, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool,
-    exit: int | None,
+    primals: Sequence[Any], tangents: Sequence[Any], *, body: Graph, length: int | None, num_consts: int, num_carry: int,
+    reverse: bool, exit: int | None,
 ) -> tuple[Sequence[Any], list[Any]]:  # fmt: skip
     """One loop for values and tangents together.
 
@@ -245,6 +247,35 @@ def _step(body: Graph, flags: Sequence[bool], num_consts: int, num_carry: int) -
     both = [*outs[:num_carry], *(t for t in pushed[:num_carry] if t is not None)]
     both += [*outs[num_carry:], *(t for t in pushed[num_carry:] if t is not None)]
     return builder.finish(both), found
+
+
+@branch.def_push
+def push_branch(
+    primals: Sequence[Any], tangents: Sequence[Any], *, branches: tuple[Graph, ...]
+) -> tuple[Sequence[Any], list[Any]]:
+    """One branch for values and tangents together; what has a tangent in any way has one in all, perhaps zero."""
+    (index, *operands), (_, *changes) = primals, tangents
+    given = [t for t in changes if t is not None]
+    flags = [False] * len(branches[0].outputs)
+
+    def way(body: Graph) -> Graph:
+        builder = Builder(Symbol)
+        values = [builder.input(var.type) for var in body.inputs]
+        theirs = [None if t is None else builder.input(var.type) for t, var in zip(changes, body.inputs)]
+        outs, pushed = run_dual(body, values, theirs)
+        flags[:] = [f or t is not None for f, t in zip(flags, pushed)]
+        filled = [zeros(atom.type) if t is None else t for t, f, atom in zip(pushed, flags, body.outputs) if f]
+        return builder.finish([*outs, *filled])
+
+    for body in branches:  # first to see what has a tangent
+        way(body)
+    closed, bodies = close_together([way(body) for body in branches])
+    outs = branch(index, *closed, *operands, *given, branches=bodies)
+    found = iter(outs[len(flags) :])
+    values = outs[: len(flags)]
+    if _level(tangents) > _level(primals):
+        values = branch(index, *operands, branches=branches)
+    return values, [next(found) if f else None for f in flags]
 
 
 def _level(values: Sequence[Any]) -> float:

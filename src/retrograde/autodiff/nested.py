@@ -22,7 +22,7 @@ from retrograde.ops.shape import zeros
 
 
 @checkpoint.def_keeping
-def keep_nothing(varying: Sequence[bool], **params: Any) -> dict[str, Any]:
+def keep_nothing(varying: Sequence[bool], inputs: Any, **params: Any) -> dict[str, Any]:
     """A checkpoint keeps no more than its operands."""
     return params
 
@@ -59,7 +59,7 @@ def push_through(primals: Sequence[Any], tangents: Sequence[Any], *, body: Graph
 
 
 @custom.def_keeping
-def keep_residuals(varying: Sequence[bool], **params: Any) -> dict[str, Any]:
+def keep_residuals(varying: Sequence[bool], inputs: Any, **params: Any) -> dict[str, Any]:
     """The residuals, which only the rule reads."""
     return {**params, "kept": True}
 

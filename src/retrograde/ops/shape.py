@@ -115,12 +115,13 @@ def _slice_type(x: ArrayType, *, start: tuple, limit: tuple, step: tuple) -> Arr
     return x.with_shape(tuple(len(range(a, z, s)) for a, z, s in zip(start, limit, step)))
 
 
-def _slices(start: tuple, limit: tuple, step: tuple) -> tuple:
+def slices(start: tuple, limit: tuple, step: tuple) -> tuple:
+    """Python's slices of these starts, limits and steps."""
     # a limit of -1 with a negative step means "through element 0", which Python spells None
     return tuple(slice(a, None if z < 0 else z, s) for a, z, s in zip(start, limit, step))
 
 
-slice_.def_reference(lambda x, *, start, limit, step: x[_slices(start, limit, step)])
+slice_.def_reference(lambda x, *, start, limit, step: x[slices(start, limit, step)])
 slice_.def_lower("view")(lambda layout, *, start, limit, step: layout.slice(start, limit, step))
 
 
@@ -159,7 +160,7 @@ def _embed_type(x: ArrayType, *, shape: tuple, start: tuple, limit: tuple, step:
 @embed.def_reference
 def _embed_reference(x, *, shape, start, limit, step):
     out = np.zeros(shape, np.asarray(x).dtype)
-    out[_slices(start, limit, step)] = x
+    out[slices(start, limit, step)] = x
     return out
 
 

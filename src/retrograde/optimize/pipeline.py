@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from retrograde.ir import Equation, Graph
+from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 from retrograde.ops.prune import prune
 from retrograde.optimize.fuse import fuse
@@ -21,4 +22,8 @@ def optimize(graph: Graph) -> Graph:
 
 
 def _nested(eq: Equation) -> Equation:
-    return eq.replace(eq.inputs, body=optimize(eq.params["body"])) if eq.primitive is scan else eq
+    if eq.primitive is scan:
+        return eq.replace(eq.inputs, body=optimize(eq.params["body"]))
+    if eq.primitive is branch:
+        return eq.replace(eq.inputs, branches=tuple(map(optimize, eq.params["branches"])))
+    return eq
