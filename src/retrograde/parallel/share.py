@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir import Atom, Equation, Graph, Var
 from retrograde.ops.control import scan
 
 SHARE_NS = 3_000  # an equation shorter than this is not worth a barrier
@@ -122,15 +122,15 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
 
 def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equation]:
     """Before which equations all threads must have finished what came before."""
-    roots: dict[Var, Var] = {}
+    roots: dict[Atom, Atom] = {}
     found: set[Equation] = set()
     since: list[tuple[bool, list[Region], list[Region]]] = []
     for eq in graph.equations:
         if eq.primitive.lowering == "view":
-            if not isinstance(eq.inputs[0], Literal):
-                roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
+            roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
             continue
-        reads = [_region(plan, roots.get(a, a)) for a in eq.inputs if isinstance(a, Var)]
+        seen = [roots.get(a, a) for a in eq.inputs]
+        reads = [_region(plan, a) for a in seen if isinstance(a, Var)]  # a number is nobody's memory, nor is a view of one
         writes = [_region(plan, out) for out in eq.outputs]
         if eq in plan.scratch:
             need = plan.nested[eq].peak if eq in plan.nested else work(eq)[2]
