@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir import Atom, Equation, Graph, Var
 from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 
@@ -134,16 +134,15 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
 
 def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equation]:
     """Before which equations all threads must have finished what came before."""
-    roots: dict[Var, Var] = {}
+    roots: dict[Atom, Atom] = {}
     found: set[Equation] = set()
     since: list[tuple[bool, list[Region], list[Region]]] = []
     for eq in graph.equations:
         if eq.primitive.lowering == "view":
-            if not isinstance(eq.inputs[0], Literal):
-                roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
+            roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
             continue
-        sources = [roots.get(a, a) for a in eq.inputs if isinstance(a, Var)]
-        reads = [_region(plan, var) for var in sources if var in plan.slots]  # a view of a number has none
+        seen = [roots.get(a, a) for a in eq.inputs]
+        reads = [_region(plan, a) for a in seen if isinstance(a, Var)]  # a number is nobody's memory, nor is a view of one
         writes = [_region(plan, out) for out in eq.outputs]
         if eq in plan.scratch:
             inner = [plan.nested[graph].peak for _, graph in eq.graphs() if graph in plan.nested]
