@@ -22,12 +22,18 @@ ALLOWED = {
     "codegen": BASE | {"ir", "ops"},
     "runtime": BASE,
     "transforms": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching"},
-    "vectorize": BASE | {"ops", "tree", "trace", "batching", "transforms"},
+    "pushforward": BASE | {"ir", "ops", "tree", "trace", "autodiff", "batching", "transforms"},
+    "custom": BASE | {"ir", "ops", "tree", "trace"},
+    "vectorize": BASE | {"ir", "ops", "tree", "trace", "batching", "transforms"},
     "compile": BASE | {"ir", "tree", "trace", "optimize", "memory", "parallel", "codegen", "runtime"},
 }  # fmt: skip
+ALLOWED["checking"] = BASE | {"ir", "ops", "tree", "trace", "autodiff", "transforms", "pushforward"}
 ALLOWED["precision"] = BASE | {"ir", "ops", "tree", "trace"}
-ALLOWED["control"] = BASE | {"ir", "ops", "tree", "trace"}
-API = {"", "control", "numpy", "random", "tree", "transforms", "vectorize", "compile", "precision", *BASE}
+ALLOWED["control"] = BASE | {"ir", "ops", "numpy", "tree", "trace"}
+API = {
+    "", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile", "precision",
+    *BASE,
+}  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}

@@ -3,15 +3,19 @@
 from typing import TYPE_CHECKING
 
 from retrograde.compile import jit
-from retrograde.control import scan
+from retrograde.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
+from retrograde.custom import checkpoint, custom_pullback, stop_gradient
+from retrograde.numpy.updating import at
+from retrograde.pushforward import hessian, hvp, jacfwd, jvp, linearize
 from retrograde.runtime.team import get_threads, set_threads
-from retrograde.transforms import grad, held_for_backward, jacobian, trace, value_and_grad, vjp
+from retrograde.transforms import grad, held_for_backward, jacobian, jacrev, trace, value_and_grad, vjp
 from retrograde.vectorize import per_example_grad, vmap
 
 if TYPE_CHECKING:
     import numpy as _np
 
     from retrograde import io, nn, numpy, optim, random, train, tree
+    from retrograde.checking import check
     from retrograde.io.model_file import load, save
     from retrograde.precision import reduced
     from retrograde.train.fit import fit
@@ -20,12 +24,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "bfloat16", "fit", "get_threads", "grad", "held_for_backward", "io", "jacobian", "jit", "load", "nn", "numpy", "optim",
-    "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "trace", "train", "tree", "value_and_grad", "vjp",
-    "vmap",
+    "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "fit", "fori_loop", "get_threads",
+    "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load",
+    "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "stop_gradient",
+    "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
-_LAZY = {"fit": "train.fit", "reduced": "precision", "save": "io.model_file", "load": "io.model_file"}
+_LAZY = {
+    "check": "checking", "fit": "train.fit", "load": "io.model_file", "reduced": "precision", "save": "io.model_file",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

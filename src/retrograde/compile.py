@@ -52,6 +52,7 @@ class Compiled:
         operands, results = [var.type for var in (*graph.inputs, *(var for var, _ in held))], [a.type for a in graph.outputs]
         entry = "main_flushing" if flush_subnormals else "main"
         self.executable = Executable(module, operands, results, facts["peak"], facts["shared"], facts["scratch"], entry)
+        self.endless = _has_while(graph)
         self.constants = [np.asarray(value) for _, value in held]
         self.seconds = time.perf_counter() - start
         if key is not None and found is None and self.seconds >= WORTH_KEEPING:
@@ -112,7 +113,12 @@ class Compiled:
         return emit_module(self.graph, self.plan, self.sharing, host().vector_bytes, self.flush_subnormals)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        """The outputs at these leaves."""
+        """The outputs at these leaves. What may run on without end listens to Ctrl-C meanwhile."""
+        if self.endless:
+            found, interrupted = self.run_interruptible(arrays)
+            if interrupted:
+                raise KeyboardInterrupt
+            return found
         return self.executable([*arrays, *self.constants])
 
     def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None) -> tuple[list[Any], bool]:
@@ -122,6 +128,11 @@ class Compiled:
     def __str__(self) -> str:
         how = "loaded from the cache" if self.from_cache else "compiled"
         return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n\n{how} in {self.seconds:.3f} s"
+
+
+def _has_while(graph: Graph) -> bool:
+    """Whether there is a loop without a length in the graph."""
+    return any(eq.params.get("length", 0) is None for eq in graph.equations) or any(map(_has_while, graph.subgraphs()))
 
 
 @contextmanager

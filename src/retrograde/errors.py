@@ -31,6 +31,10 @@ class TracerBoolError(TracerConversionError):
     """A traced value without a number (under `jit`) was used in Python control flow."""
 
 
+class WriteError(RetrogradeError, ValueError):
+    """Writing into a traced array would not do what it does in NumPy: other arrays would have to change with it."""
+
+
 class LeakedTracerError(RetrogradeError, RuntimeError):
     """A traced value was used after its trace had ended."""
 
@@ -45,6 +49,10 @@ class UnsupportedAttributeError(UnsupportedError, AttributeError):
 
 class DifferentiationError(RetrogradeError, TypeError):
     """A gradient was asked for that is not defined: integer input, non-scalar loss, no pullback."""
+
+
+class CheckError(RetrogradeError, AssertionError):
+    """A derivative that `rg.check` found to be off."""
 
 
 class CompileError(RetrogradeError, RuntimeError):

@@ -25,7 +25,7 @@ from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import ArrayType, kind_of
 
-_ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
+ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
 
 def trace(f: Callable) -> Callable[..., Graph]:
@@ -51,12 +51,12 @@ class _Linearized:
         self.leaves: list[list[Any]] = []
         for i in argnums:
             leaves, structure = tree_flatten(args[i])
-            tracers = [new_input(builder, _differentiable(leaf, n), n) for leaf, n in zip(leaves, names[i])]
+            tracers = [new_input(builder, differentiable(leaf, n), n) for leaf, n in zip(leaves, names[i])]
             self.structures.append(structure)
             self.leaves.append(tracers)
             args[i] = tree_unflatten(structure, tracers)
         result = f(*args)
-        result, aux = _split_aux(result, has_aux)
+        result, aux = split_aux(result, has_aux)
         outputs, self.out_structure = tree_flatten(result)
         if scalar:
             _check_scalar(f, outputs)
@@ -72,7 +72,8 @@ class _Linearized:
             if eq.primitive.lowering != "view" or eq.inputs[0] in self.made_by:
                 self.made_by.update((out, eq.primitive.name) for out in eq.outputs)
         self.held = [self._held(var, hold) for var in self.backward.kept]
-        self.kept = [astype(builder.values[var], t.dtype) for var, t in zip(self.backward.kept, self.held)]
+        kept = [astype(builder.values[var], t.dtype) for var, t in zip(self.backward.kept, self.held)]
+        self.kept = [x.snapshot() if isinstance(x, Tracer) else x for x in kept]
         self.types = [var.type for var in graph.inputs]
 
     def _held(self, var: Var, hold: Any) -> ArrayType:
@@ -96,11 +97,11 @@ class _Linearized:
     def pull_all(self, output: int) -> list[Any]:
         """All derivatives of one output, as pytrees of the arguments; in front of each leaf's axes come the output's.
 
-        The backward passes of the output's elements run side by side, up to `_ROWS` of them at a time.
+        The backward passes of the output's elements run side by side, up to `ROWS` of them at a time.
         """
         out = self.outputs[output]
-        starts = range(0, max(out.size, 1), _ROWS)
-        parts = [self._rows(output, start, min(start + _ROWS, out.size)) for start in starts]
+        starts = range(0, max(out.size, 1), ROWS)
+        parts = [self._rows(output, start, min(start + ROWS, out.size)) for start in starts]
         joined = [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in zip(*parts)]
         return self._as_trees([np.reshape(rows, (*out.shape, *t.shape)) for rows, t in zip(joined, self.types)])
 
@@ -136,7 +137,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(wanted, args)
-        call = _with_kwargs(f, kwargs)
+        call = with_kwargs(f, kwargs)
         run = _Linearized(call, args, positions, has_aux, scalar=True)
         grads = run.pull([np.ones((), run.outputs[0].dtype)[()] for _ in run.seeds])
         value = (run.outputs[0], run.aux) if has_aux else run.outputs[0]
@@ -197,7 +198,7 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(wanted, args)
-        run = _Linearized(_with_kwargs(f, kwargs), args, positions, False, scalar=False)
+        run = _Linearized(with_kwargs(f, kwargs), args, positions, False, scalar=False)
         jacobians = []
         for i, out in enumerate(run.outputs):
             if i not in run.seeds:
@@ -207,6 +208,9 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
         return tree_unflatten(run.out_structure, jacobians)
 
     return wrapped
+
+
+jacrev = jacobian
 
 
 def held_for_backward(
@@ -241,13 +245,13 @@ def _wanted(argnums: Any) -> tuple[tuple[int, ...], bool]:
 
 
 def _positions(wanted: Sequence[int], args: Sequence[Any]) -> list[int]:
-    positions = [_position(i, args) for i in wanted]
+    positions = [position_of(i, args) for i in wanted]
     if len(set(positions)) < len(positions):
         raise DifferentiationError(f"argnums={tuple(wanted)} names an argument twice; name each once")
     return positions
 
 
-def _position(argnum: int, args: Sequence[Any]) -> int:
+def position_of(argnum: int, args: Sequence[Any]) -> int:
     if not -len(args) <= argnum < len(args):
         raise DifferentiationError(
             f"argnums={argnum} asks for the derivative by positional argument {argnum}, but the function was called with "
@@ -256,7 +260,7 @@ def _position(argnum: int, args: Sequence[Any]) -> int:
     return argnum % len(args)
 
 
-def _with_kwargs(f: Callable, kwargs: dict) -> Callable:
+def with_kwargs(f: Callable, kwargs: dict) -> Callable:
     if not kwargs:
         return f
     return functools.wraps(f)(lambda *args: f(*args, **kwargs))
@@ -267,14 +271,16 @@ def owned(arrays: list[Any], others: Sequence[Any] = ()) -> list[Any]:
     given = {id(x) for x in others}
     result = []
     for x in arrays:
-        if isinstance(x, np.ndarray) and (not x.flags.owndata or not x.flags.writeable or id(x) in given):
+        if isinstance(x, Tracer):
+            x = x.snapshot()
+        elif isinstance(x, np.ndarray) and (not x.flags.owndata or not x.flags.writeable or id(x) in given):
             x = x.copy()
         given.add(id(x))
         result.append(x)
     return result
 
 
-def _split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
+def split_aux(result: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
@@ -286,7 +292,7 @@ def _value_in(builder: Builder, leaf: Any) -> Any:
     return builder.value(leaf.atom) if isinstance(leaf, Tracer) and leaf._builder is builder else leaf
 
 
-def _differentiable(leaf: Any, name: str) -> Any:
+def differentiable(leaf: Any, name: str) -> Any:
     dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic, Tracer)) else np.asarray(leaf).dtype
     if kind_of(dtype) != "f":
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
@@ -312,4 +318,4 @@ def _check_scalar(f: Callable, outputs: list) -> None:
         )
 
 
-__all__ = ["grad", "held_for_backward", "jacobian", "trace", "value_and_grad", "vjp"]
+__all__ = ["grad", "held_for_backward", "jacobian", "jacrev", "trace", "value_and_grad", "vjp"]

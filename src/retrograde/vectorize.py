@@ -14,6 +14,7 @@ import numpy as np
 
 from retrograde.batching import Lanes
 from retrograde.errors import GraphTypeError, ShapeError
+from retrograde.ir.primitive import inside
 from retrograde.ops.shape import spread, transpose
 from retrograde.trace import Tracer, refuse_subclasses, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
@@ -47,7 +48,8 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
         builder = tracing(concrete=False, lanes=lanes.size)
         traced = iter([x if axis is None else _one_lane(builder, x, axis, n) for x, axis, n in zip(leaves, places, names)])
         *inner, keywords = [tree_unflatten(structure, [next(traced) for _ in found]) for found, structure in flat]
-        outputs, structure = tree_flatten(f(*inner, **keywords))
+        with inside(builder, keeps=False):
+            outputs, structure = tree_flatten(f(*inner, **keywords))
         graph = builder.finish([as_output(out) for out in outputs])
         mapped = [_to_front(x, axis) for x, axis in zip(leaves, places) if axis is not None]
         with np.errstate(all="ignore"):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import retrograde as rg
+import retrograde.ops.update
 import retrograde.random  # registers its primitives
 from retrograde.ir.primitive import REGISTRY
 from retrograde.trace import trace_to_graph
 
 OPERANDLESS = {"iota"}  # nothing to map
-AFTER_OPTIMIZATION = {"fused", "straight"}  # made after any vmap; they loop
+AFTER_OPTIMIZATION = {"fused", "straight", "after"}  # made after any vmap; they loop
 LOOPS: set[str] = set()  # primitives that are applied lane by lane on purpose
 LANES = 3
 CASES = [

@@ -447,6 +447,7 @@ weak("op-weak-reduced", lambda x, s: (np.sum(s) * x, np.reshape(s, (1,)) * x, np
 
 
 def inplace(x, y):
+    x = x.copy()
     x += y
     x -= 2
     x *= y
@@ -455,7 +456,14 @@ def inplace(x, y):
     return x
 
 
+def filled(x):
+    y = np.empty_like(x)
+    y[:] = x
+    return y
+
+
 case("op-inplace", inplace, S, A)
+case("empty_like", filled, S)
 
 METHODS = {
     "sum": [{}, {"axis": 1}, {"axis": 0, "keepdims": True}, {"dtype": np.float32}],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import retrograde as rg
+import retrograde.ops.update
 import retrograde.random  # registers its primitives
 from retrograde.compile import Compiled, interpret
 from retrograde.ir import check_graph, evaluate
@@ -12,7 +13,7 @@ from retrograde.optimize import optimize
 from retrograde.trace import trace_to_graph
 from retrograde.types import type_of
 
-NESTED = {"scan", "fused", "straight"}
+NESTED = {"branch", "scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
 CASES = [
     pytest.param(primitive, args, params, id=f"{name}-{i}")
     for name, primitive in sorted(REGISTRY.items())
@@ -80,6 +81,60 @@ def test_second_order_agrees_with_central_differences(primitive, args, params):
     check_pullback(gradient, args, tolerance=2e-5)
 
 
+@pytest.mark.parametrize("primitive, args, params", SMOOTH)
+def test_push_forward_agrees_with_central_differences_and_the_pullback(primitive, args, params):
+    varying, directions, pushed, pulled = forward_and_reverse(primitive, params, args)
+    if np.asarray(pulled[0]).dtype.kind != "f":
+        assert not np.any(pushed[1])
+        return
+
+    def at(t):
+        moved = [x + t * d for x, d in zip((np.asarray(args[i]) for i in varying), directions)]
+        with np.errstate(all="ignore"):
+            return np.asarray(primitive(*_merge(args, varying, moved), **params))
+
+    step = 1e-6
+    found, expected = np.asarray(pushed[1]), (at(step) - at(-step)) / (2 * step)
+    assert type_of(found) == type_of(expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * (1 + np.max(np.abs(expected), initial=0)))
+
+
+@pytest.mark.parametrize("primitive, args, params", SMOOTH)
+def test_compiled_push_forward_equals_the_interpreted(primitive, args, params):
+    varying, directions, (value, tangent), _ = forward_and_reverse(primitive, params, args)
+
+    def push(xs, ts):
+        return rg.jvp(lambda *ys: primitive(*_merge(args, varying, ys), **params), xs, ts)
+
+    found = rg.jit(push)([np.asarray(args[i]) for i in varying], directions)
+    scale = 1 + np.max(np.abs(tangent), initial=0)
+    for got, expected in zip(found, (value, tangent)):
+        assert type_of(got) == type_of(expected)
+        np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14 * scale)
+
+
+def forward_and_reverse(primitive, params, args):
+    """The value and its tangent in random directions, and the cotangents of a random one; <ct, J t> is <J' ct, t>."""
+    rng = np.random.default_rng(1)
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+    given = [np.asarray(args[i]) for i in varying]
+    directions = [rng.normal(size=x.shape) for x in given]
+
+    def f(*xs):
+        return primitive(*_merge(args, varying, xs), **params)
+
+    with np.errstate(all="ignore"):
+        value, tangent = rg.jvp(f, given, directions)
+        out, pull = rg.vjp(f, *given)
+        np.testing.assert_array_equal(value, out)
+        ct = rng.normal(size=np.shape(out))
+        cts = pull(ct)
+        if np.asarray(out).dtype.kind == "f":
+            terms = [np.sum(ct * tangent), *(np.sum(c * d) for c, d in zip(cts, directions))]
+            assert abs(terms[0] - sum(terms[1:])) <= 1e-12 * (1 + sum(map(abs, terms)) + np.sum(np.abs(ct * tangent)))
+    return varying, directions, (value, tangent), (out, cts)
+
+
 def _weigh(x):
     """A weighted sum that tells all elements apart."""
     if x.size == 0:
@@ -116,3 +171,11 @@ def _merge(args, varying, xs):
     for i, x in zip(varying, xs):
         merged[i] = x
     return merged
+
+
+@pytest.mark.parametrize("primitive, args, params", [case for case in SMOOTH if case.values[0].push is not None])
+def test_a_push_forward_of_its_own_is_the_derived_one(primitive, args, params, monkeypatch):
+    direct = forward_and_reverse(primitive, params, args)[2]
+    monkeypatch.setattr(primitive, "push", None)
+    for own, derived in zip(direct, forward_and_reverse(primitive, params, args)[2]):
+        np.testing.assert_allclose(own, derived, rtol=1e-13, atol=1e-13)

@@ -151,3 +151,10 @@ def test_two_python_threads_have_a_team_each():
 def test_a_number_of_threads_that_cannot_be(n):
     with pytest.raises(DataError, match="set_threads wants"):
         rg.set_threads(n)
+
+
+def test_a_view_of_a_number_is_read_by_shared_work():
+    """The cotangent of a checkpointed loss is the number 1, which its mean stretches."""
+    w, x = RNG.normal(size=(256, 256)) / 16, RNG.normal(size=(256, 256))
+    loss = lambda w, x: np.mean(np.tanh(w @ x) ** 2)  # noqa: E731
+    np.testing.assert_allclose(rg.jit(rg.grad(rg.checkpoint(loss)))(w, x), rg.grad(loss)(w, x), rtol=1e-10, atol=1e-14)

@@ -59,7 +59,7 @@ def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward
         cts = [cotangents.pop(out, None) for out in eq.outputs]
         if all(ct is None for ct in cts) or not any(atom in varying for atom in eq.inputs):
             continue
-        for atom, ct in zip(eq.inputs, _pull(eq, cts, value, varying)):
+        for atom, ct in zip(eq.inputs, pull_equation(eq, cts, value, varying)):
             if ct is not None and atom in varying:
                 accumulate(atom, ct)
 
@@ -83,7 +83,7 @@ def varying_in(graph: Graph, wrt: Sequence[Var]) -> set:
     return varying
 
 
-def _pull(eq: Equation, cts: list, value: Callable[[Any], Any], varying: set) -> Sequence[Any]:
+def pull_equation(eq: Equation, cts: list, value: Callable[[Any], Any], varying: set) -> Sequence[Any]:
     """The cotangents of an equation's inputs, from its primitive's pullback."""
     primitive = eq.primitive
     if primitive.pullback is None:

@@ -17,6 +17,7 @@ import numpy as np
 from retrograde.autodiff.backprop import Backward, backprop, varying_in
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Equation, Graph, Literal, Var, evaluate
+from retrograde.ir.builder import plain
 from retrograde.ops.control import scan
 from retrograde.ops.elementwise import convert
 from retrograde.ops.index import gather, iota
@@ -67,7 +68,7 @@ def _step(body: Graph, num_consts: int, num_carry: int, varying: Sequence[bool],
     wrt = [body.inputs[i] for i in (*consts, *(num_consts + i for i in carry), *xs)]
     order = sorted(seeds)
     backward = backprop(body, wrt, order)
-    stored, fixed, again = _sources(body, backward.kept, num_consts, end)
+    stored, fixed, again = sources(body, backward.kept, num_consts, end)
     return _Step(backward, consts, carry, [i - end for i in xs], order, stored, fixed, again)
 
 
@@ -83,7 +84,7 @@ def _reach(body: Graph, num_consts: int, num_carry: int, varying: Sequence[bool]
             flags[num_consts + i] = True
 
 
-def _sources(body: Graph, kept: Sequence[Var], first: int, end: int) -> tuple[list[Var], list[Var], list[Equation]]:
+def sources(body: Graph, kept: Sequence[Var], first: int, end: int) -> tuple[list[Var], list[Var], list[Equation]]:
     """What of `kept` to store, what is fixed, and the equations that make the rest from these and the xs."""
     producers = body.producers()
     changing = set(body.inputs[first:])
@@ -117,16 +118,24 @@ def _sources(body: Graph, kept: Sequence[Var], first: int, end: int) -> tuple[li
 
 @scan.def_keeping
 def keep(
-    varying: Sequence[bool], *, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool, exit: int | None
-) -> dict[str, Any]:
-    """The parameters of the same loop with what its pullback reads as further ys; where it may `exit`, which steps were run."""
+    varying: Sequence[bool], operands: Sequence[Any] | None, *, body: Graph, length: int | None, num_consts: int, num_carry: int,
+    reverse: bool, exit: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The parameters of the same loop with what its pullback reads as further ys; where it may `exit`, which steps were run.
+
+    A while loop whose `operands` are known becomes a loop of as many steps as it takes.
+    """
+    if length is None and (length := _count(operands, body, num_consts, exit)) is not None:
+        exit = None
     params = {"body": body, "length": length, "num_consts": num_consts, "num_carry": num_carry, "reverse": reverse, "exit": exit}
+    if not length:
+        return params
     try:
-        inner = _keep_inside(body, _reach(body, num_consts, num_carry, varying))
+        inner = keep_inside(body, _reach(body, num_consts, num_carry, varying))
         step = _step(inner, num_consts, num_carry, varying, [True] * len(body.outputs))
     except DifferentiationError:  # it is raised again if the loss does depend on a parameter through that
         return params
-    if not step.seeds or not length:
+    if not step.seeds:
         return params
     ys = inner.outputs[num_carry:]
     more: list[Any] = [var for var in step.stored if var not in ys]
@@ -135,13 +144,24 @@ def keep(
     return {**params, "body": Graph(inner.inputs, inner.equations, (*inner.outputs, *more))}
 
 
-def _keep_inside(body: Graph, varying: set) -> Graph:
+def _count(operands: Sequence[Any] | None, body: Graph, num_consts: int, exit: int) -> int | None:
+    """How many steps a while loop takes from these operands; None if they have no numbers yet."""
+    values = [plain(x) for x in operands or [None]]
+    if any(x is None for x in values):
+        return None
+    consts, carry, steps = values[:num_consts], values[num_consts:], 0
+    while not carry[exit]:
+        carry, steps = evaluate(body, [*consts, *carry]), steps + 1
+    return steps
+
+
+def keep_inside(body: Graph, varying: set) -> Graph:
     """The graph with its own loops keeping what their pullbacks read."""
     equations = []
     for eq in body.equations:
         flags = [atom in varying for atom in eq.inputs]
         if eq.primitive.keeping is not None and any(flags):
-            params = eq.primitive.keeping(flags, **eq.params)
+            params = eq.primitive.keeping(flags, None, **eq.params)
             types = eq.primitive.type_rule(*[atom.type for atom in eq.inputs], **params)
             more = tuple(Var(t) for t in types[len(eq.outputs) :])
             eq = Equation(eq.primitive, eq.inputs, params, (*eq.outputs, *more), eq.source)
@@ -156,10 +176,15 @@ def _run_flag(ys: Sequence[Any]) -> int | None:
 
 @scan.def_pullback
 def pull(
-    cts: Sequence[Any], outs: Sequence[Any], *operands: Any, varying: Sequence[bool], body: Graph, length: int, num_consts: int,
-    num_carry: int, reverse: bool, exit: int | None,
+    cts: Sequence[Any], outs: Sequence[Any], *operands: Any, varying: Sequence[bool], body: Graph, length: int | None,
+    num_consts: int, num_carry: int, reverse: bool, exit: int | None,
 ) -> list[Any]:  # fmt: skip
     """Cotangents of constants, first carry and xs."""
+    if length is None:
+        raise DifferentiationError(
+            "while_loop: to go back through its steps they must be kept, and how many there are at most is not known where it is "
+            "traced without numbers (under jit, in a loop or a branch). Say it: rg.while_loop(cond, body, init, max_steps=...)"
+        )
     end = num_consts + num_carry
     if not length:
         return [*[None] * num_consts, *cts[:num_carry], *[None] * (len(operands) - end)]
@@ -168,7 +193,8 @@ def pull(
     ys = body.outputs[num_carry:]
     if any(var not in ys for var in step.stored) or (exit is not None and _run_flag(ys) is None):
         # the graph was recorded without a derivative in mind: run the loop again, now keeping what is read
-        params = keep(varying, body=body, length=length, num_consts=num_consts, num_carry=num_carry, reverse=reverse, exit=exit)
+        given = {"body": body, "length": length, "num_consts": num_consts, "num_carry": num_carry}
+        params = keep(varying, None, **given, reverse=reverse, exit=exit)
         body = params["body"]
         outs, ys = scan(*operands, **params), body.outputs[num_carry:]
         step = _step(body, num_consts, num_carry, varying, [*wanted, *[False] * (len(body.outputs) - len(wanted))])
@@ -180,14 +206,14 @@ def pull(
     stacks += [cts[i] for i in step.seeds if i >= num_carry and cts[i] is not None]
     last = inverse = None
     if exit is not None:
-        last, order, inverse = _order(record, outs[num_carry + _run_flag(ys)], length, reverse)
+        ended, last, order, inverse = _order(record, outs[num_carry + _run_flag(ys)], length, reverse)
         stacks, reverse = [gather(x, order, axis=0) for x in stacks], True
-    carry = [_zeros(record, body.inputs[num_consts + i].type) if cts[i] is None else cts[i] for i in step.carry]
+    carry = [zeros_of(record, body.inputs[num_consts + i].type) if cts[i] is None else cts[i] for i in step.carry]
     reached = [i for i, place in zip(step.consts, step.backward.reached) if place is not None]
-    sums = [_zeros(record, body.inputs[i].type) for i in reached]
+    sums = [zeros_of(record, body.inputs[i].type) for i in reached]
     graph = _backward_body(body, step, slices, cts, num_consts, num_carry, last is not None)
     closed = list(graph.constants.values())
-    flag = [] if last is None else [np.False_]
+    flag = [] if last is None else [ended]
     found = scan(
         *closed, *constants, *flag, *carry, *sums, *([] if last is None else [last]), *stacks,
         body=Graph((*graph.constants, *graph.inputs), graph.equations, graph.outputs), length=length, reverse=not reverse,
@@ -216,20 +242,22 @@ def _fixed(body: Graph, wanted: Sequence[Var], consts: Sequence[Any]) -> list[An
     return evaluate(Graph(body.inputs[: len(consts)], chain[::-1], tuple(wanted)), consts)
 
 
-def _order(record: Any, run: Any, length: int, reverse: bool) -> tuple[Any, Any, Any]:
+def _order(record: Any, run: Any, length: int, reverse: bool) -> tuple[Any, Any, Any, Any]:
     """For a loop that may have ended early, the steps to walk back: the last that was run comes first.
 
-    Returns which turn is the last, the place in the stacks of each turn's step, and the turn of each place.
+    Returns whether there is none, which turn is the last, the place in the stacks of each turn's step, and the turn of each
+    place.
     """
     turns = record(iota, (), {"size": length, "dtype": INT})
     count = sum_(convert(run, dtype=INT), axes=(0,))
     step = (count - 1 - turns) % length  # its own inverse
     if not reverse:
-        return turns == count - 1, step, step
-    return turns == count - 1, length - 1 - step, (turns + count) % length
+        return count == 0, turns == count - 1, step, step
+    return count == 0, turns == count - 1, length - 1 - step, (turns + count) % length
 
 
-def _zeros(record: Any, type_: ArrayType) -> Any:
+def zeros_of(record: Any, type_: ArrayType) -> Any:
+    """Zeros, as few as can be: a number, stretched."""
     zero = np.zeros((), type_.dtype)[()]
     return record(broadcast_to, (zero,), {"shape": type_.shape}) if type_.shape else zero
 
@@ -254,7 +282,7 @@ def _backward_body(
     found = evaluate(step.backward.graph, [*kept, *seeds])
     pulled = [None if place is None else found[place] for place in reached]
     new = [
-        _zeros(builder.record, body.inputs[num_consts + i].type) if ct is None else ct
+        zeros_of(builder.record, body.inputs[num_consts + i].type) if ct is None else ct
         for i, ct in zip(step.carry, pulled[n_consts : n_consts + n_carry])
     ]
     added = [total + ct for total, ct in zip(sums, (ct for ct in pulled[:n_consts] if ct is not None))]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import numpy as np
 from llvmlite import ir
 
 from retrograde.codegen.half import define_truncation, needs_truncation
@@ -27,9 +28,12 @@ from retrograde.errors import CompileError
 from retrograde.ir import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.digest import digest_equation
 from retrograde.ir.layout import Layout
+from retrograde.ops.branch import branch
 from retrograde.ops.control import fused, scan, straight
+from retrograde.ops.index import nearest
 from retrograde.ops.matmul import matmul
 
+ENDLESS = 2**63 - 1  # steps of a loop that only its exit ends
 DATA = object.__basicsize__  # where NumPy's array objects hold their data pointer: first after Python's own head
 
 
@@ -132,8 +136,10 @@ class _Module:
                 self._barrier()
             shared = scope.sharing is not None and eq in scope.sharing.shared
             with self._alone(scope, not shared):
-                if primitive is scan:
-                    inner = scope.sharing.nested.get(eq) if shared else None
+                if primitive is branch:
+                    self._branch(eq, scope, operands, results, scratch, shared)
+                elif primitive is scan:
+                    inner = scope.sharing.nested.get(eq.params["body"]) if shared else None
                     if shared and inner is None:  # a map: each thread has whole steps
                         scratch = self._own_scratch(scratch)
                     self._scan(eq, scope, operands, results, scratch, inner, shared and inner is None)
@@ -258,9 +264,9 @@ class _Module:
         consts, init, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
         carry, ys = results[:n_carry], results[n_carry:]
         outer = scope.depth == 0 and not n_carry  # runs side by side: each is a program of its own
-        loop = _Scope(scope.plan.nested[eq], sharing, arena, [], [], scope.depth + (not outer))
-        begin, end = self.team.share(b, length) if dealt else (0, length)
-        may_stop = outer or (scope.depth < 2 and n_carry > 0)  # a sum's parts are never left out
+        loop = _Scope(scope.plan.nested[body], sharing, arena, [], [], scope.depth + (not outer))
+        begin, end = self.team.share(b, length) if dealt else (0, ENDLESS if length is None else length)
+        may_stop = outer or length is None or (scope.depth < 2 and n_carry > 0)  # a sum's parts are never left out
 
         def turn(step: ir.Value) -> ir.Value:
             return b.sub(k.index(length - 1), step) if params["reverse"] else step
@@ -269,7 +275,7 @@ class _Module:
             for target, source in zip(carry, init):
                 if target.pointer is not source.pointer:
                     k.copy(target, source)
-            if params["exit"] is not None or may_stop:
+            if ys and (params["exit"] is not None or may_stop):
                 for step in k.count(end, begin):
                     for y in ys:
                         k.fill(self._slice(y, turn(step)), 0)
@@ -277,6 +283,11 @@ class _Module:
             self._barrier()
         after = b.append_basic_block("after_scan")
         for step in k.count(end, begin):
+            if params["exit"] is not None:
+                ended = k.load(carry[params["exit"]], ())
+                if sharing is not None:
+                    self._barrier()  # all have read the word before the step may write it
+                self._branch_if(ended, after)
             i = turn(step)
             inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
             outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
@@ -285,13 +296,33 @@ class _Module:
             self._next_carry(inner, body, carry)
             if may_stop:
                 self._poll(inner, after, count=scope.depth == 0 and n_carry > 0)
-            if params["exit"] is not None:
-                wanted = k.load(carry[params["exit"]], ())
-                if sharing is not None:
-                    self._barrier()  # all have read the word before the next step may write it
-                self._branch_if(wanted, after)
         b.branch(after)
         b.position_at_end(after)
+
+    def _branch(
+        self, eq: Equation, scope: _Scope, operands: list[View], results: list[View], arena: ir.Value, shared: bool
+    ) -> None:
+        """A jump to the branch that the index picks: one out of range to the nearest."""
+        index, *inputs = operands
+        branches: tuple[Graph, ...] = eq.params["branches"]
+        number = self.k.to_index(self.k.load(index, ()), index.dtype)
+        number = nearest(self.k.scalar(np.int64), number, len(branches))
+        blocks = [self.b.append_basic_block(f"branch_{i}") for i in range(len(branches))]
+        after = self.b.append_basic_block("after_branch")
+        if shared:
+            self._barrier()  # all have read the index before anything may be written over it
+        jump = self.b.switch(number, blocks[0])
+        for i, (graph, block) in enumerate(zip(branches, blocks)):
+            if i:
+                jump.add_case(self.k.index(i), block)
+            self.b.position_at_end(block)
+            sharing = scope.sharing.nested[graph] if shared else None
+            inner = _Scope(scope.plan.nested[graph], sharing, arena, inputs, list(results), scope.depth)
+            self._graph(graph, inner)
+            if shared:
+                self._barrier()
+            self.b.branch(after)
+        self.b.position_at_end(after)
 
     def _next_carry(self, inner: _Scope, body: Graph, carry: list[View]) -> None:
         """Copy what the step did not write in place; the step ends for all threads at once."""

@@ -21,17 +21,22 @@ from retrograde.types import ArrayType, kind_of, type_of
 _levels = itertools.count(1)
 
 
+def next_level() -> int:
+    """A level above all that there are: a trace that begins later lies further inside."""
+    return next(_levels)
+
+
 class Builder:
-    """A graph under construction. `wrap(builder, atom)` makes the symbols; `locate()` gives the user's line."""
+    """A graph under construction. `wrap(builder, atom, view_of)` makes the symbols; `locate()` gives the user's line."""
 
     def __init__(
         self,
-        wrap: Callable[[Builder, Atom], Any],
+        wrap: Callable[..., Any],
         *,
         concrete: bool = False,
         locate: Callable[[], tuple[str, int, str] | None] | None = None,
     ):
-        self.level = next(_levels)
+        self.level = next_level()
         self.wrap = wrap
         self.concrete = concrete
         self.locate = locate
@@ -48,7 +53,7 @@ class Builder:
         var = Var(type, name)
         self.inputs.append(var)
         if self.concrete:
-            self.values[var] = value
+            self.values[var] = _snapshot(value) if hasattr(value, "_builder") else value
         return self.wrap(self, var)
 
     def atom(self, value: Any) -> Atom:
@@ -86,7 +91,7 @@ class Builder:
         own = len(types) if primitive.multiple else 1
         if self.concrete and primitive.keeping is not None:
             varying = [getattr(arg, "_builder", None) is self and kind_of(arg.dtype) in "fc" for arg in args]
-            params = primitive.keeping(varying, **params)
+            params = primitive.keeping(varying, [self.value(atom) for atom in inputs], **params)
             types = primitive.type_rule(*[atom.type for atom in inputs], **params)
         outputs = tuple(Var(t) for t in (types if primitive.multiple else (types,)))
         source = self.locate() if self.locate is not None else None
@@ -94,7 +99,8 @@ class Builder:
         if self.concrete:
             results = primitive(*[self.value(atom) for atom in inputs], **params)
             self.values.update(zip(outputs, results if primitive.multiple else (results,)))
-        symbols = tuple(self.wrap(self, out) for out in outputs[:own])
+        view_of = args[0] if primitive.lowering == "view" else None
+        symbols = tuple(self.wrap(self, out, view_of) for out in outputs[:own])
         return symbols if primitive.multiple else symbols[0]
 
     def finish(self, outputs: Sequence[Any]) -> Graph:
@@ -106,6 +112,8 @@ class Builder:
 
 def _snapshot(value: Any) -> Any:
     """A constant as it is now: whoever owns the array may write into it before the graph is run or differentiated."""
+    if hasattr(value, "_builder"):
+        return value.snapshot()
     if not isinstance(value, np.ndarray) or not (value.flags.writeable or value.base is not None):
         return value
     held = value.copy()
@@ -113,7 +121,18 @@ def _snapshot(value: Any) -> Any:
     return held
 
 
+def plain(value: Any) -> Any:
+    """The array behind a symbol, through traces that compute as they record; None where there is none yet."""
+    while (builder := getattr(value, "_builder", None)) is not None:
+        if not getattr(builder, "concrete", False) or builder.closed:
+            return None
+        value = builder.value(value.atom)
+    return value
+
+
 def _changed(value: Any, held: Any) -> bool:
+    if hasattr(value, "_builder"):
+        return held.atom is not value.atom
     return held is not value and isinstance(value, np.ndarray) and not np.array_equal(value, held, equal_nan=True)
 
 

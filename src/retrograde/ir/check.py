@@ -23,11 +23,10 @@ def check_graph(graph: Graph) -> Graph:
         for atom in eq.inputs:
             if isinstance(atom, Var) and atom not in defined:
                 _fail(graph, position, f"{names(atom)} is read before it is defined")
-        for value in eq.params.values():
-            if isinstance(value, Graph):
-                if value.constants:
-                    _fail(graph, position, "a nested graph closes over constants; pass them as operands")
-                check_graph(value)
+        for _, inner in eq.graphs():
+            if inner.constants:
+                _fail(graph, position, "a nested graph closes over constants; pass them as operands")
+            check_graph(inner)
         expected = eq.primitive.type_rule(*[atom.type for atom in eq.inputs], **eq.params)
         expected = tuple(expected) if eq.primitive.multiple else (expected,)
         actual = tuple(out.type for out in eq.outputs)

@@ -57,6 +57,16 @@ class Equation:
     outputs: tuple[Var, ...]
     source: tuple[str, int, str] | None = None
 
+    def graphs(self) -> list[tuple[str, Graph]]:
+        """The graphs among the parameters, with their names: a loop's body, the branches of a branch."""
+        found = []
+        for key, value in self.params.items():
+            if isinstance(value, Graph):
+                found.append((key, value))
+            elif isinstance(value, tuple):
+                found += [(f"{key}[{i}]", graph) for i, graph in enumerate(value) if isinstance(graph, Graph)]
+        return found
+
     def replace(self, inputs: tuple[Atom, ...], **params: Any) -> Equation:
         """The same equation, defining the same variables, reading others."""
         return Equation(self.primitive, inputs, {**self.params, **params}, self.outputs, self.source)
@@ -79,9 +89,7 @@ class Graph:
     def subgraphs(self) -> Iterator[Graph]:
         """The graphs held in parameters of this graph's equations."""
         for equation in self.equations:
-            for value in equation.params.values():
-                if isinstance(value, Graph):
-                    yield value
+            yield from (graph for _, graph in equation.graphs())
 
     def consumers(self) -> dict[Var, list[Equation]]:
         """Every variable with the equations that read it, in order."""

@@ -53,12 +53,13 @@ def _letters(n: int) -> str:
 def format_equation(eq: Equation, names: Callable[[Atom], str], indent: str = "") -> str:
     """`c:f32[4,3] = add a b`, parameters in brackets, nested graphs indented below."""
     outputs = " ".join(f"{names(out)}:{out.type}" for out in eq.outputs)
-    plain = {k: v for k, v in eq.params.items() if not isinstance(v, Graph)}
+    graphs = eq.graphs()
+    nested = {key.partition("[")[0] for key, _ in graphs}
+    plain = {k: v for k, v in eq.params.items() if k not in nested}
     params = "[" + " ".join(f"{k}={_format_param(v)}" for k, v in plain.items()) + "]" if plain else ""
     line = f"{indent}{outputs} = {eq.primitive.name}{params} {' '.join(names(a) for a in eq.inputs)}".rstrip()
-    for key, value in eq.params.items():
-        if isinstance(value, Graph):
-            line += f"\n{indent}  {key}:\n" + format_graph(value, indent + "    ")
+    for key, graph in graphs:
+        line += f"\n{indent}  {key}:\n" + format_graph(graph, indent + "    ")
     return line
 
 

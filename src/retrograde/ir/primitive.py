@@ -6,13 +6,48 @@ pullback, its lowering, its batching rule and its samples on it. Every stage ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from retrograde.errors import DifferentiationError
 from retrograde.types import ArrayType
 
 REGISTRY: dict[str, Primitive] = {}
+
+_inside: ContextVar[tuple[Any, int]] = ContextVar("inside", default=(None, 0))
+
+
+@contextmanager
+def inside(builder: Any, keeps: bool) -> Iterator[None]:
+    """While a body of control flow is traced by `builder`. One that `keeps` records all that is done with traced values.
+
+    Elsewhere what is done with values from outside is recorded there: a loop computes it once. A branch may not: it would be
+    done whether the branch is taken or not.
+    """
+    floor, _ = _inside.get()
+    token = _inside.set((builder if keeps else floor, builder.level))
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def innermost_level() -> int:
+    """The level of the body of control flow that is being traced; 0 for none."""
+    return _inside.get()[1]
+
+
+def _recorder(args: Sequence[Any]) -> Any:
+    """Who records what is done with these arguments; None where all are plain."""
+    builder = None
+    for arg in args:
+        other = getattr(arg, "_builder", None)
+        if other is not None and (builder is None or other.level > builder.level):
+            builder = other
+    floor = _inside.get()[0]
+    return floor if builder is not None and floor is not None and floor.level > builder.level else builder
 
 
 class Primitive:
@@ -34,6 +69,7 @@ class Primitive:
         self.type_rule: Callable[..., Any] = _missing(name, "type rule")
         self.reference: Callable[..., Any] = _missing(name, "reference")
         self.pullback: Any = None
+        self.push: Callable[..., Any] | None = None
         self.keeping: Callable[..., dict[str, Any]] | None = None
         self.lowering: str | None = None
         self.lower: Any = None
@@ -41,6 +77,7 @@ class Primitive:
         self.cut: Callable[..., bool] | None = None
         self.samples: Callable[[], list] | None = None
         self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
+        self.overwrites: int | None = None  # a kernel's operand in whose memory its output may be written, if nobody reads it on
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
         self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
         REGISTRY[name] = self
@@ -50,14 +87,12 @@ class Primitive:
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply to plain arrays (NumPy answers) or record in the innermost trace among the arguments."""
-        builder = None
-        for arg in args:
-            other = getattr(arg, "_builder", None)
-            if other is not None and (builder is None or other.level > builder.level):
-                builder = other
-        if builder is None:
-            return self.reference(*args, **params)
-        return builder.record(self, args, params)
+        builder = _recorder(args)
+        return self.reference(*args, **params) if builder is None else builder.record(self, args, params)
+
+    def beside(self, other: Any, *args: Any, **params: Any) -> Any:
+        """As a call, but recorded in the trace of `other`, also where the arguments are plain."""
+        return _recorder((other, *args)).record(self, args, params)
 
     def def_type(self, rule: Callable) -> Callable:
         """`rule(*types, **params) -> ArrayType`, or a tuple of them when `multiple`."""
@@ -78,17 +113,29 @@ class Primitive:
         self.pullback = rule
         return rule
 
+    def def_push(self, rule: Callable) -> Callable:
+        """`rule(primals, tangents, **params) -> (outputs, their tangents)`, None for a zero tangent.
+
+        For an operation with a graph inside, which runs that graph on values and tangents together. All others have their
+        push-forward from their pullback.
+        """
+        self.push = rule
+        return rule
+
     def def_keeping(self, rule: Callable) -> Callable:
-        """`rule(varying, **params) -> params`: the same operation with more outputs behind its own, for its pullback to read.
+        """`rule(varying, inputs, **params) -> params`: the same operation with more outputs behind its own, for its pullback.
 
         For an operation with a graph inside, whose pullback reads values from within. `varying` says of each input whether
-        a derivative by it is wanted; the pullback is told so too, by keyword.
+        a derivative by it is wanted; the pullback is told so too, by keyword. `inputs` is None where there are none yet.
         """
         self.keeping = rule
         return rule
 
     def def_lower(self, kind: str) -> Callable[[Callable], Callable]:
-        """Declare the lowering's kind: `elementwise`, `reduction`, `view`, `element` or `kernel` (see `codegen`)."""
+        """Declare the lowering's kind: `elementwise`, `reduction`, `view`, `element` or `kernel` (see `codegen`).
+
+        An operation of kind `graph` is not lowered: its graph takes its place first (`optimize/inline.py`).
+        """
 
         def decorate(rule: Callable) -> Callable:
             self.lowering, self.lower = kind, rule

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ops.branch import branch
 from retrograde.ops.control import fused, scan, straight
 
 ALIGNMENT = 64
@@ -38,11 +39,11 @@ class Block:
 
 @dataclass
 class MemoryPlan:
-    """`slots` of a graph's own values, `nested` plans of loop bodies, `scratch` offsets by equation, `peak` bytes."""
+    """`slots` of a graph's own values, `nested` plans of graphs in its equations, `scratch` offsets by equation, `peak` bytes."""
 
     slots: dict[Var, Slot]
     peak: int
-    nested: dict[Equation, MemoryPlan] = field(default_factory=dict)
+    nested: dict[Graph, MemoryPlan] = field(default_factory=dict)
     scratch: dict[Equation, int] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
 
@@ -98,12 +99,13 @@ def plan_memory(
 
 
 def _plan_equation(plan: MemoryPlan, eq: Equation, position: int, scratch: Callable[[Equation], int]) -> None:
-    """Room for a loop's body, or for a kernel's own work, while the equation runs."""
+    """Room for a loop's body, for the largest branch, or for a kernel's own work, while the equation runs."""
     need = scratch(eq)
-    if eq.primitive is scan:
-        consts, carry = eq.params["num_consts"], eq.params["num_carry"]
-        plan.nested[eq] = plan_memory(eq.params["body"], scratch, range(consts, consts + carry))
-        need = plan.nested[eq].peak
+    if eq.primitive in (scan, branch):
+        consts, carry = eq.params.get("num_consts", 0), eq.params.get("num_carry", 0)
+        inner = [graph for _, graph in eq.graphs()]
+        plan.nested |= {graph: plan_memory(graph, scratch, range(consts, consts + carry)) for graph in inner}
+        need = max(plan.nested[graph].peak for graph in inner)
     if need:
         block = Block(need, position, position, f"work of {eq.primitive.name}")
         plan.blocks.append(block)
@@ -144,6 +146,8 @@ def _overwritable(eq: Equation, i: int) -> list[int]:
     if eq.primitive is scan:
         k = i - eq.params["num_consts"]
         return [k] if 0 <= k < eq.params["num_carry"] else []
+    if eq.primitive.overwrites == i:
+        return [0]
     if eq.primitive is not fused:
         return []
     body: Graph = eq.params["body"]

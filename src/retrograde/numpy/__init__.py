@@ -35,6 +35,7 @@ from retrograde.numpy.shaping import (
     concat,
     concatenate,
     copy,
+    empty_like,
     expand_dims,
     flip,
     full_like,
@@ -52,6 +53,7 @@ from retrograde.numpy.shaping import (
     vstack,
     zeros_like,
 )
+from retrograde.numpy.updating import at
 
 
 def __getattr__(name: str) -> Any:

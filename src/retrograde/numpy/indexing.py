@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +16,55 @@ from retrograde.ops import shape as sh
 from retrograde.ops.promote import apply, astype, is_traced
 
 
-def getitem(x: Any, key: Any) -> Any:
-    """x[key]. Integer arrays gather; a boolean mask must be a plain array, for its count decides the result's shape."""
-    x = array(x)
+@dataclass
+class Selection:
+    """What an index selects of an array: a slice (`start`, `limit`, `step`), seen at `shape`, of that `arrays` take.
+
+    `axes` has for each axis of `shape` the array's own, None for a new one; `arrays` maps places in `shape` to integer
+    arrays. `apart` says that these are separated, so that their axes come first.
+    """
+
+    start: tuple[int, ...]
+    limit: tuple[int, ...]
+    step: tuple[int, ...]
+    shape: tuple[int, ...]
+    axes: tuple[int | None, ...]
+    arrays: dict[int, Any]
+    apart: bool
+
+    def is_part(self, shape: tuple[int, ...]) -> bool:
+        """Whether the slice is less than, or other than, all of an array of this shape."""
+        ranges = zip(self.start, self.limit, self.step, shape)
+        return any(len(range(a, z, s)) != n or s != 1 for a, z, s, n in ranges)
+
+    @property
+    def place(self) -> dict[str, tuple[int, ...]]:
+        """The slice as parameters of `slice` and `set_slice`."""
+        return {"start": self.start, "limit": self.limit, "step": self.step}
+
+
+def select(x: Any, key: Any) -> Selection:
+    """What x[key] selects. A boolean mask must be a plain array, for its count decides the result's shape."""
     keys = _expanded(key if isinstance(key, tuple) else (key,), x)
     start, limit, step, shape = [], [], [], []
-    arrays: dict[int, Any] = {}  # position among the result's axes -> indices
+    axes: list[int | None] = []
+    arrays: dict[int, Any] = {}
     axis = 0
     for k in keys:
         if k is None:
             shape.append(1)
+            axes.append(None)
             continue
         n = x.shape[axis]
         if isinstance(k, slice):
             a, z, s = k.indices(n)
             shape.append(len(range(a, z, s)))
+            axes.append(axis)
         elif _is_array(k):
             a, z, s = 0, n, 1
-            arrays[len(shape)] = k
+            arrays[len(shape)] = _in_range(k, n)
             shape.append(n)
+            axes.append(axis)
         else:
             i = k.__index__()
             if not -n <= i < n:
@@ -43,10 +74,18 @@ def getitem(x: Any, key: Any) -> Any:
         limit.append(z)
         step.append(s)
         axis += 1
-    if any(len(range(a, z, s)) != n or s != 1 for a, z, s, n in zip(start, limit, step, x.shape)):
-        x = sh.slice_(x, start=tuple(start), limit=tuple(limit), step=tuple(step))
-    x = reshape(x, tuple(shape))
-    return _gather(x, arrays, _split_up(keys)) if arrays else x
+    apart = bool(arrays) and _split_up(keys)
+    return Selection(tuple(start), tuple(limit), tuple(step), tuple(shape), tuple(axes), arrays, apart)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """x[key]; see `select`. Integer arrays gather."""
+    x = array(x)
+    chosen = select(x, key)
+    if chosen.is_part(x.shape):
+        x = sh.slice_(x, **chosen.place)
+    x = reshape(x, chosen.shape)
+    return _gather(x, chosen.arrays, chosen.apart) if chosen.arrays else x
 
 
 def _is_array(k: Any) -> bool:
@@ -66,7 +105,7 @@ def _expanded(keys: tuple, x: Any) -> list:
     found: list[Any] = []
     axis = 0
     for k in [*plain[:at], *[slice(None)] * (len(x.shape) - used), *plain[at + 1 :]]:
-        if _is_mask(k):
+        if is_mask(k):
             if k.shape != x.shape[axis : axis + k.ndim]:
                 raise IndexError(f"boolean index did not match the array: a mask of shape {k.shape} at axis {axis} of {x.shape}")
             found.extend(np.nonzero(k))
@@ -80,7 +119,7 @@ def _as_key(k: Any) -> Any:
     """One part of an index as an int, a slice, None, Ellipsis, or an array of integers or bools."""
     if isinstance(k, (list, tuple)):
         k = np.asarray(k) if len(k) else np.zeros(0, np.int64)
-    if isinstance(k, (bool, np.bool_)) or (_is_mask(k) and is_traced(k)) or (_is_mask(k) and k.ndim == 0):
+    if isinstance(k, (bool, np.bool_)) or (is_mask(k) and is_traced(k)) or (is_mask(k) and k.ndim == 0):
         raise UnsupportedError(
             "x[mask] with a traced or a 0-d mask has a result whose shape depends on values. Write np.where(mask, x, 0), or "
             "pass the mask as a plain array"
@@ -92,13 +131,14 @@ def _as_key(k: Any) -> Any:
     return k
 
 
-def _is_mask(k: Any) -> bool:
+def is_mask(k: Any) -> bool:
+    """Whether a part of an index is an array of bools."""
     return (isinstance(k, np.ndarray) or is_traced(k)) and k.dtype.kind == "b"
 
 
 def _consumed(k: Any) -> int:
     """How many axes a part of an index takes up."""
-    return 0 if k is None or k is Ellipsis else k.ndim if _is_mask(k) else 1
+    return 0 if k is None or k is Ellipsis else k.ndim if is_mask(k) else 1
 
 
 def _split_up(keys: list) -> bool:
@@ -118,10 +158,10 @@ def _gather(x: Any, arrays: dict[int, Any], apart: bool) -> Any:
     kept = [x.shape[a] for a in rest]
     moved = reshape(transpose(x, order), (*kept[:lead], int(np.prod(sizes)), *kept[lead:]))
     if len(axes) == 1:
-        return ix.gather(moved, _in_range(arrays[axes[0]], sizes[0]), axis=lead)
+        return ix.gather(moved, arrays[axes[0]], axis=lead)
     flat: Any = 0
     for a, n in zip(axes, sizes):
-        k = astype(_in_range(arrays[a], n), np.int64)  # a flat place may not fit a narrow dtype
+        k = astype(arrays[a], np.int64)  # a flat place may not fit a narrow dtype
         k = ew.select(apply(ew.less, k, 0), apply(ew.add, k, n), k) if is_traced(k) else np.where(k < 0, k + n, k)
         flat = apply(ew.add, apply(ew.multiply, flat, n), k)
     return ix.gather(moved, broadcast_to(flat, shape), axis=lead)

@@ -10,7 +10,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import shape as sh
-from retrograde.ops.promote import as_operand, astype
+from retrograde.ops.promote import as_operand, astype, is_traced
 
 
 def array(x: Any) -> Any:
@@ -227,31 +227,40 @@ def flip(m: Any, axis: Any = None) -> Any:
 
 @implements(np.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
-    """Zeros of a's shape and dtype."""
-    a = array(a)
-    return np.zeros(a.shape if shape is None else shape, dtype or a.dtype)[()]
+    """Zeros of a's shape and dtype; of a traced array one that can be written into."""
+    return full_like(a, 0, dtype, shape=shape)
 
 
 @implements(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
-    """Ones of a's shape and dtype."""
-    a = array(a)
-    return np.ones(a.shape if shape is None else shape, dtype or a.dtype)[()]
+    """Ones of a's shape and dtype; of a traced array one that can be written into."""
+    return full_like(a, 1, dtype, shape=shape)
 
 
 @implements(np.full_like)
 def full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
-    """`fill_value` at a's shape and dtype."""
-    a = array(a)
-    return broadcast_to(astype(as_operand(fill_value), dtype or a.dtype), a.shape if shape is None else shape)
+    """`fill_value` at a's shape and dtype. Floats like a traced array are traced, so that results can be written into them."""
+    a, number = array(a), as_operand(fill_value)
+    shape, dtype = a.shape if shape is None else shape, np.dtype(dtype or a.dtype)
+    number = astype(number, dtype)
+    if is_traced(number) or not is_traced(a) or dtype.kind not in "fc":
+        return broadcast_to(number, shape) if is_traced(number) else np.full(shape, number, dtype)[()]
+    return sh.broadcast_to.beside(a, number, shape=tuple(shape) if np.ndim(shape) else (int(shape),))
+
+
+@implements(np.empty_like)
+def empty_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+    """As `zeros_like`."""
+    return full_like(a, 0, dtype, shape=shape)
 
 
 @implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    """Itself: traced arrays do not change."""
-    return array(a)
+    """The same elements, which stay if `a` is written into."""
+    a = array(a)
+    return a.snapshot() if is_traced(a) else np.array(a)
 
 
 FUNCTIONS[np.shape] = lambda a: a.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,9 +21,14 @@ scan = Primitive("scan", formula="\\operatorname{{scan}}", multiple=True)
 
 @scan.def_type
 def _scan_type(
-    *types: ArrayType, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool, exit: int | None
+    *types: ArrayType, body: Graph, length: int | None, num_consts: int, num_carry: int, reverse: bool, exit: int | None
 ) -> tuple[ArrayType, ...]:
-    """Body: (consts, carry, x slices) -> (carry, y slices)."""
+    """Body: (consts, carry, x slices) -> (carry, y slices). With `exit`, no step is run once that carry is True.
+
+    A `length` of None is as many steps as it takes until then: a while loop, without xs and ys.
+    """
+    if length is None and (exit is None or len(types) > num_consts + num_carry or len(body.outputs) > num_carry):
+        raise GraphTypeError("scan: a loop without a length needs an exit, and has no xs and no ys")
     expected = [var.type for var in body.inputs]
     slices = [ArrayType(t.shape[1:], t.dtype) for t in types[num_consts + num_carry :]]
     given = [*types[: num_consts + num_carry], *slices]
@@ -46,24 +52,24 @@ def _shown(types) -> str:
 
 @scan.def_reference
 def _scan_reference(
-    *args: Any, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool, exit: int | None
+    *args: Any, body: Graph, length: int | None, num_consts: int, num_carry: int, reverse: bool, exit: int | None
 ) -> tuple:
     consts, carry, xs = args[:num_consts], list(args[num_consts : num_consts + num_carry]), args[num_consts + num_carry :]
     ys = [np.zeros((length, *atom.type.shape), atom.type.dtype) for atom in body.outputs[num_carry:]]
-    for i in reversed(range(length)) if reverse else range(length):
+    for i in itertools.count() if length is None else reversed(range(length)) if reverse else range(length):
+        if exit is not None and bool(carry[exit]):
+            break
         results = evaluate(body, [*consts, *carry, *(x[i] for x in xs)])
         carry = results[:num_carry]
         for y, value in zip(ys, results[num_carry:]):
             y[i] = value
-        if exit is not None and bool(carry[exit]):
-            break
     return (*(np.array(c)[()] for c in carry), *ys)  # copies: a carry may be an operand, or a view of one
 
 
 @scan.def_batch
 def _scan_batch(
-    lanes: Any, mapped: Sequence[bool], *args: Any, body: Graph, length: int, num_consts: int, num_carry: int, reverse: bool,
-    exit: int | None,
+    lanes: Any, mapped: Sequence[bool], *args: Any, body: Graph, length: int | None, num_consts: int, num_carry: int,
+    reverse: bool, exit: int | None,
 ) -> tuple[tuple, tuple]:  # fmt: skip
     """One loop for all lanes. A carry is mapped if it starts so or a step makes it so: steps are tried until none is added."""
     end = num_consts + num_carry
@@ -76,8 +82,8 @@ def _scan_batch(
         if grown == carried:
             break
         carried = grown
-    ended = (np.bool_(False), np.zeros(lanes.size, bool)) if alone else ()
     carry = [spread(lanes, x, was or not now) for x, was, now in zip(args[num_consts:end], mapped[num_consts:end], carried)]
+    ended = (all_(carry[exit], axes=(0,)),) if alone else ()
     xs = [_swap_first(x) if m else x for x, m in zip(args[end:], mapped[end:])]
     closed = tuple(step.constants.values())
     out = scan(
@@ -94,8 +100,8 @@ def _step_of_lanes(
 ) -> tuple[Graph, tuple[bool, ...]]:
     """The body for all lanes, and which of its outputs are mapped.
 
-    With `exit`, lanes end each at a step of its own. Two carries more come first: whether all have ended, and who has; a lane
-    that has keeps its carry, and its ys are zeros.
+    With `exit`, lanes end each at a step of its own. One carry more comes first: whether all have. A lane that has ended keeps
+    its carry, and its ys are zeros.
     """
     end = num_consts + num_carry
     builder = Builder(Symbol)
@@ -103,7 +109,6 @@ def _step_of_lanes(
     consts = [builder.input(t) for t in types[:num_consts]]
     if exit is not None:
         builder.input(ArrayType((), np.dtype(bool)))
-        ended = builder.input(ArrayType((lanes.size,), np.dtype(bool)))
     carry = [builder.input(t) for t in types[num_consts:end]]
     xs = [builder.input(t) for t in types[end:]]
     outputs, found = lanes.evaluate(body, [*consts, *carry, *xs], flags)
@@ -111,10 +116,9 @@ def _step_of_lanes(
         kept = (*(f or c for f, c in zip(found, flags[num_consts:end])), *found[num_carry:])
         return builder.finish([spread(lanes, x, f or not k) for x, f, k in zip(outputs, found, kept)]), kept
     outputs = [spread(lanes, x, f) for x, f in zip(outputs, found)]
-    old = [*carry, *(np.zeros((), y.dtype)[()] for y in outputs[num_carry:])]
-    now = ew.logical_or(ended, outputs[exit])
+    old, ended = [*carry, *(np.zeros((), y.dtype)[()] for y in outputs[num_carry:])], carry[exit]
     held = [ew.select(reshape(ended, shape=(lanes.size, *[1] * (len(new.shape) - 1))), x, new) for x, new in zip(old, outputs)]
-    return builder.finish([all_(now, axes=(0,)), now, *held]), (True,) * len(held)
+    return builder.finish([all_(held[exit], axes=(0,)), *held]), (True,) * len(held)
 
 
 def _swap_first(x: Any) -> Any:

@@ -18,12 +18,13 @@ iota.def_lower("element")(lambda e, index, read, types, *, size, dtype: e.of(np.
 iota.def_samples(lambda: [((), {"size": 5, "dtype": np.dtype("int64")}), ((), {"size": 3, "dtype": np.dtype("float32")})])
 
 
-def _check_index(name: str, idx: ArrayType) -> None:
+def check_index(name: str, idx: ArrayType) -> None:
+    """Raise unless these are integers."""
     if idx.dtype.kind not in "iu":
         raise GraphTypeError(f"{name}: indices must be integers; they are {idx}")
 
 
-def _wrapped(e_index, value, size: int):
+def nearest(e_index, value, size: int):
     """A negative index counts from the end; what is still outside is brought to the nearest end (see `gather`)."""
     zero, last = e_index.const(0), e_index.const(max(size - 1, 0))
     value = e_index.select(e_index.compare("<", value, zero), e_index.add(value, e_index.const(size)), value)
@@ -43,7 +44,7 @@ gather.__doc__ = (
 
 @gather.def_type
 def _gather_type(x: ArrayType, idx: ArrayType, *, axis: int) -> ArrayType:
-    _check_index("take", idx)
+    check_index("take", idx)
     if not 0 <= axis < x.ndim:
         raise ShapeError(f"take: axis {axis} of {x}, which has {x.ndim} axes")
     if x.shape[axis] == 0 and idx.size:
@@ -59,7 +60,7 @@ def _gather_lower(e, index, read, types, *, axis: int):
     x, idx = types
     at, n = e.of(np.int64), idx.ndim
     row = e.of(idx.dtype).cast(read[1](index[axis : axis + n]), np.dtype(np.int64))
-    return read[0]((*index[:axis], _wrapped(at, row, x.shape[axis]), *index[axis + n :]))
+    return read[0]((*index[:axis], nearest(at, row, x.shape[axis]), *index[axis + n :]))
 
 
 @gather.def_pullback
@@ -105,7 +106,7 @@ scatter_add.__doc__ = "The transpose of `gather`: zeros with the updates added a
 
 @scatter_add.def_type
 def _scatter_type(updates: ArrayType, idx: ArrayType, *, axis: int, size: int) -> ArrayType:
-    _check_index("scatter_add", idx)
+    check_index("scatter_add", idx)
     if updates.shape[axis : axis + idx.ndim] != idx.shape:
         raise ShapeError(f"scatter_add: updates {updates} must hold the indices' shape {idx.shape} at axis {axis}")
     return updates.with_shape(updates.shape[:axis] + (size,) + updates.shape[axis + idx.ndim :])
@@ -126,7 +127,7 @@ def _scatter_lower(k, outputs, inputs, *, axis: int, size: int) -> None:
     k.fill(out, 0)
     n, e, at = len(idx.shape), k.scalar(out.dtype), k.scalar(np.int64)
     for index in k.loop(*updates.shape):
-        row = _wrapped(at, k.to_index(k.load(idx, index[axis : axis + n]), idx.dtype), size)
+        row = nearest(at, k.to_index(k.load(idx, index[axis : axis + n]), idx.dtype), size)
         place = (*index[:axis], row, *index[axis + n :])
         k.store(out, place, e.add(k.load(out, place), k.load(updates, index)))
 
@@ -159,7 +160,7 @@ take_along = Primitive("take_along_axis", formula="{0}[{1}]", flops=0)
 
 @take_along.def_type
 def _take_along_type(x: ArrayType, idx: ArrayType, *, axis: int) -> ArrayType:
-    _check_index("take_along_axis", idx)
+    check_index("take_along_axis", idx)
     others = [(p, q) for a, (p, q) in enumerate(zip(x.shape, idx.shape)) if a != axis]
     if x.ndim != idx.ndim or any(p != q for p, q in others):
         raise ShapeError(f"take_along_axis: {x} and indices {idx} must agree on every axis but {axis}")
@@ -173,7 +174,7 @@ take_along.def_reference(lambda x, idx, *, axis: np.take_along_axis(x, np.asarra
 def _take_along_lower(e, index, read, types, *, axis: int):
     x, idx = types
     row = e.of(idx.dtype).cast(read[1](index), np.dtype(np.int64))
-    return read[0]((*index[:axis], _wrapped(e.of(np.int64), row, x.shape[axis]), *index[axis + 1 :]))
+    return read[0]((*index[:axis], nearest(e.of(np.int64), row, x.shape[axis]), *index[axis + 1 :]))
 
 
 take_along.def_pullback(lambda ct, z, x, idx, *, axis: (put_along(ct, idx, axis=axis, size=x.shape[axis]), None))
@@ -224,7 +225,7 @@ def _put_along_lower(k, outputs, inputs, *, axis: int, size: int) -> None:
     k.fill(out, 0)
     e, at = k.scalar(out.dtype), k.scalar(np.int64)
     for index in k.loop(*updates.shape):
-        row = _wrapped(at, k.to_index(k.load(idx, index), idx.dtype), size)
+        row = nearest(at, k.to_index(k.load(idx, index), idx.dtype), size)
         place = (*index[:axis], row, *index[axis + 1 :])
         k.store(out, place, e.add(k.load(out, place), k.load(updates, index)))
 

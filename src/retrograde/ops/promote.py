@@ -73,8 +73,11 @@ def _kind(x: Any) -> Any:
 def promote(ufunc: np.ufunc, *args: Any) -> tuple[Any, ...]:
     """The operands, cast to the dtypes of the loop that NumPy would choose for this ufunc."""
     operands = [as_operand(x) for x in args]
+    kinds = tuple(_kind(x) for x in operands)
+    if not any(isinstance(kind, np.dtype) for kind in kinds):  # numbers alone: NumPy makes arrays of them
+        kinds = tuple(np.dtype(kind) for kind in kinds)
     try:
-        dtypes = _resolve(ufunc, tuple(_kind(x) for x in operands))
+        dtypes = _resolve(ufunc, kinds)
     except TypeError as error:
         given = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in operands)
         raise GraphTypeError(f"{ufunc.__name__} is not defined for ({given}): {error}") from None

@@ -104,6 +104,15 @@ def _prod_pullback(ct, z, x, *, axes):
     return (transpose(back, axes=tuple(int(a) for a in np.argsort(order))),)
 
 
+@prod.def_push
+def _prod_push(primals, tangents, *, axes):
+    """The pullback of ones is the derivative by each factor; its transpose would add an array for each of them."""
+    (x,), (t,) = primals, tangents
+    out = prod(x, axes=axes)
+    one = broadcast_to(np.ones((), x.dtype)[()], shape=tuple(out.shape))
+    return out, [sum_(t * _prod_pullback(one, out, x, axes=axes)[0], axes=axes)]
+
+
 def _lowest(dtype: np.dtype) -> Any:
     return -np.inf if dtype.kind == "f" else False if dtype.kind == "b" else np.iinfo(dtype).min
 

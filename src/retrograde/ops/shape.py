@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, type_of
 
 # -- views: strides say all of it ------------------------------------------------------------------------------------
 
@@ -100,6 +100,12 @@ def spread(lanes: Any, x: Any, mapped: bool) -> Any:
     return x if mapped else broadcast_to(x, shape=(lanes.size, *x.shape))
 
 
+def zeros(type_: ArrayType) -> Any:
+    """Zeros of a type, in no more memory than one number wants."""
+    zero = np.zeros((), type_.dtype)[()]
+    return broadcast_to(zero, shape=type_.shape) if type_.shape else zero
+
+
 @broadcast_to.def_pullback
 def _broadcast_pullback(ct, z, x, *, shape):
     from retrograde.ops.reduce import sum_to_shape
@@ -120,12 +126,13 @@ def _slice_type(x: ArrayType, *, start: tuple, limit: tuple, step: tuple) -> Arr
     return x.with_shape(tuple(len(range(a, z, s)) for a, z, s in zip(start, limit, step)))
 
 
-def _slices(start: tuple, limit: tuple, step: tuple) -> tuple:
+def slices(start: tuple, limit: tuple, step: tuple) -> tuple:
+    """Python's slices of these starts, limits and steps."""
     # a limit of -1 with a negative step means "through element 0", which Python spells None
     return tuple(slice(a, None if z < 0 else z, s) for a, z, s in zip(start, limit, step))
 
 
-slice_.def_reference(lambda x, *, start, limit, step: x[_slices(start, limit, step)])
+slice_.def_reference(lambda x, *, start, limit, step: x[slices(start, limit, step)])
 slice_.def_lower("view")(lambda layout, *, start, limit, step: layout.slice(start, limit, step))
 
 
@@ -172,7 +179,7 @@ def _embed_type(x: ArrayType, *, shape: tuple, start: tuple, limit: tuple, step:
 @embed.def_reference
 def _embed_reference(x, *, shape, start, limit, step):
     out = np.zeros(shape, np.asarray(x).dtype)
-    out[_slices(start, limit, step)] = x
+    out[slices(start, limit, step)] = x
     return out
 
 
@@ -248,6 +255,13 @@ def _concatenate_batch(lanes, mapped, *xs, axis: int):
 @concatenate.def_pullback
 def _concatenate_pullback(ct, z, *xs, axis: int):
     return tuple(slice_(ct, start=a, limit=b, step=s) for a, b, s in _pieces(xs, axis))
+
+
+@concatenate.def_push
+def _concatenate_push(primals, tangents, *, axis: int):
+    """At once; the transposed pullback would add as many arrays of the result's size as there are pieces."""
+    pieces = [zeros(type_of(x)) if t is None else t for t, x in zip(tangents, primals)]
+    return concatenate(*primals, axis=axis), [concatenate(*pieces, axis=axis)]
 
 
 @concatenate.def_samples

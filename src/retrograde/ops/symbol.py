@@ -46,10 +46,17 @@ class Symbol:
     __slots__ = ("__weakref__", "_builder", "atom", "weak")
     __array_priority__ = 1000
 
-    def __init__(self, builder: Builder, atom: Atom):
+    def __init__(self, builder: Builder, atom: Atom, view_of: Any = None):
+        """`view_of` is the symbol whose elements a view shows; it matters to those that can be written into."""
         self._builder = builder
         self.atom = atom
         self.weak = False
+
+    def snapshot(self) -> Any:
+        """Another symbol of the value that this one has now, and keeps if this one is written into."""
+        result = type(self)(self._builder, self.atom)
+        result.weak = self.weak
+        return result
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,7 +116,7 @@ class Symbol:
         return apply(ew.negative, self)
 
     def __pos__(self):
-        return self
+        return self.snapshot()
 
     def __abs__(self):
         return apply(ew.absolute, self)

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir import Atom, Equation, Graph, Var
+from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 
 SHARE_NS = 6_000  # an equation shorter than this is not worth a barrier
 BARRIER_NS = 1_500  # measured: 60 to 350 ns when nobody is late; then each reads from afar what the other wrote
 START_NS = 60_000  # to wake the team up for one call
+UNKNOWN_STEPS = 100  # of a while loop
 GAIN = 0.8  # a shared loop must take less than this part of the time alone
 
 
@@ -51,7 +53,7 @@ class Region(NamedTuple):
 
 @dataclass
 class Sharing:
-    """For one graph: the equations that are `shared`, those with a barrier before them, and the same for loop bodies.
+    """For one graph: the equations that are `shared`, those with a barrier before them, and the same for graphs inside.
 
     `alone` and `together` are the estimated nanoseconds on one thread and on two; `scratch` is what each thread but the
     first wants for itself.
@@ -59,7 +61,7 @@ class Sharing:
 
     shared: set[Equation] = field(default_factory=set)
     barriers: set[Equation] = field(default_factory=set)
-    nested: dict[Equation, Sharing] = field(default_factory=dict)
+    nested: dict[Graph, Sharing] = field(default_factory=dict)
     alone: float = 0.0
     together: float = 0.0
     scratch: int = 0
@@ -70,7 +72,7 @@ class Sharing:
     def count(self) -> tuple[int, int]:
         """How many equations are shared, and how many barriers stand between them, loop bodies included."""
         inner = [s.count() for s in self.nested.values()]
-        loops = len([eq for eq in self.shared if eq.primitive is scan])
+        loops = len([eq for eq in self.shared if eq.primitive in (scan, branch)])
         return len(self.shared) - loops + sum(a for a, _ in inner), len(self.barriers) + sum(b for _, b in inner)
 
     def __str__(self) -> str:
@@ -94,18 +96,28 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
             continue
         if eq.primitive is scan and not eq.params["num_carry"]:
             steps = eq.params["length"]
-            alone = _share(eq.params["body"], plan.nested[eq], work).alone * steps
+            body = eq.params["body"]
+            alone = _share(body, plan.nested[body], work).alone * steps
             together = alone * -(-steps // 2) / max(steps, 1) + BARRIER_NS
-            scratch, splits = plan.nested[eq].peak, steps > 1 and together < GAIN * alone
+            scratch, splits = plan.nested[body].peak, steps > 1 and together < GAIN * alone
             together = together if splits else alone
         elif eq.primitive is scan:
-            inner = _share(eq.params["body"], plan.nested[eq], work)
-            steps = eq.params["length"]
+            body = eq.params["body"]
+            inner = _share(body, plan.nested[body], work)
+            steps = UNKNOWN_STEPS if eq.params["length"] is None else eq.params["length"]
             inner.together += 2 * BARRIER_NS
             gains = bool(inner) and inner.together < GAIN * inner.alone
-            result.nested[eq] = inner if gains else Sharing()
+            result.nested[body] = inner if gains else Sharing()
             alone, together = inner.alone * steps, (inner.together if gains else inner.alone) * steps
             scratch, splits = inner.scratch, gains
+        elif eq.primitive is branch:
+            found = {graph: _share(graph, plan.nested[graph], work) for graph in eq.params["branches"]}
+            alone = max(inner.alone for inner in found.values())
+            together = max(inner.together for inner in found.values()) + 2 * BARRIER_NS
+            splits = any(found.values()) and together < GAIN * alone
+            result.nested |= {graph: inner if splits else Sharing() for graph, inner in found.items()}
+            together = together if splits else alone
+            scratch = max(inner.scratch for inner in found.values())
         else:
             alone, can_split, scratch = work(eq)
             splits = can_split and alone >= SHARE_NS
@@ -122,26 +134,26 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
 
 def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equation]:
     """Before which equations all threads must have finished what came before."""
-    roots: dict[Var, Var] = {}
+    roots: dict[Atom, Atom] = {}
     found: set[Equation] = set()
     since: list[tuple[bool, list[Region], list[Region]]] = []
     for eq in graph.equations:
         if eq.primitive.lowering == "view":
-            if not isinstance(eq.inputs[0], Literal):
-                roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
+            roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
             continue
-        sources = [roots.get(a, a) for a in eq.inputs if isinstance(a, Var)]
-        reads = [_region(plan, var) for var in sources if var in plan.slots]  # not views of a number
+        seen = [roots.get(a, a) for a in eq.inputs]
+        reads = [_region(plan, a) for a in seen if isinstance(a, Var)]  # a number is nobody's memory, nor is a view of one
         writes = [_region(plan, out) for out in eq.outputs]
         if eq in plan.scratch:
-            need = plan.nested[eq].peak if eq in plan.nested else work(eq)[2]
+            inner = [plan.nested[graph].peak for _, graph in eq.graphs() if graph in plan.nested]
+            need = max(inner) if inner else work(eq)[2]
             writes.append(Region("arena", plan.scratch[eq], need))
         shared = eq in sharing.shared
-        loop = eq in sharing.nested and bool(sharing.nested[eq])
+        loop = any(sharing.nested.get(graph) for _, graph in eq.graphs())
         if loop or any((shared or theirs) and _clash(reads, writes, r, w) for theirs, r, w in since):
             found.add(eq)
             since = []
-        if not loop:  # a shared loop ends with a barrier of its own
+        if not loop:  # what is shared inside ends with a barrier of its own
             since.append((shared, reads, writes))
     return found
 

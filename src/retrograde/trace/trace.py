@@ -13,14 +13,16 @@ import numpy as np
 from retrograde.errors import UnsupportedError
 from retrograde.ir import Builder, Graph
 from retrograde.ops.promote import refuse_subclasses
+from retrograde.trace.storage import Storage
 from retrograde.trace.tracer import Tracer
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 from retrograde.types import kind_of, type_of
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__))
-_OWN = tuple(os.path.join(_HERE, part) + os.sep for part in ("ir", "ops", "numpy", "trace", "autodiff", "batching")) + (
-    _NUMPY + os.sep, os.path.join(_HERE, "vectorize.py"),
+_PARTS = ("ir", "ops", "numpy", "trace", "autodiff", "batching", "control")
+_OWN = tuple(os.path.join(_HERE, part) + os.sep for part in _PARTS) + (
+    _NUMPY + os.sep, *(os.path.join(_HERE, name) for name in ("transforms.py", "pushforward.py", "custom.py", "vectorize.py")),
 )  # fmt: skip
 
 
@@ -42,8 +44,11 @@ def tracing(concrete: bool, lanes: int | None = None) -> Builder:
     return builder
 
 
-def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
-    """A traced input that stands for `value` (an array, a tracer of an outer trace, or a Python number)."""
+def new_input(builder: Any, value: Any, name: str | None = None) -> Tracer:
+    """A traced input that stands for `value` (an array, a tracer of an outer trace, or a Python number).
+
+    One with a `name` is an argument, the caller's own, which may not be written into.
+    """
     refuse_subclasses(value)
     weak = type(value) in (bool, int, float, complex) or getattr(value, "weak", False)
     if not isinstance(value, (np.ndarray, np.generic, Tracer)):
@@ -61,6 +66,8 @@ def new_input(builder: Builder, value: Any, name: str | None = None) -> Tracer:
         value = value.astype(value.dtype.newbyteorder("="))
     tracer = builder.input(type_of(value), name, value)
     tracer.weak = weak
+    if name is not None:
+        tracer.storage = Storage(tracer, argument=name)
     return tracer
 
 

@@ -7,6 +7,9 @@ recording equations. What cannot be recorded raises an error that says what to w
 from __future__ import annotations
 
 import inspect
+import linecache
+import operator as op
+import weakref
 from typing import Any
 
 import numpy as np
@@ -15,14 +18,20 @@ from retrograde import numpy as rnp
 from retrograde.errors import (
     GraphTypeError,
     RetrogradeError,
+    ShapeError,
     TracerBoolError,
     TracerConversionError,
     UnsupportedAttributeError,
     UnsupportedError,
+    WriteError,
 )
+from retrograde.ir.primitive import innermost_level
 from retrograde.numpy.table import FUNCTIONS
 from retrograde.ops.symbol import Symbol
+from retrograde.trace.storage import Stale, Storage, check_writable
 from retrograde.types import ArrayType
+
+_AT = {np.add: "add", np.multiply: "multiply", np.minimum: "min", np.maximum: "max"}
 
 
 def _method(name: str):
@@ -36,24 +45,50 @@ def _method(name: str):
     return method
 
 
+def _changing(name: str, operator: Any):
+    def method(self, other):
+        return self._in_place(name, lambda x: operator(x, other))
+
+    method.__doc__ = f"`x {name} v`."
+    return method
+
+
 class Tracer(Symbol):
     """An array of known shape and dtype whose operations are recorded."""
 
-    __slots__ = ()
+    __slots__ = ("origin", "storage")
+
+    def __init__(self, builder: Any, atom: Any, view_of: Any = None):
+        super().__init__(builder, atom)
+        self.storage: Any = None  # while nothing shares its elements
+        self.origin: Any = None  # of x[key]: x and key
+        if isinstance(view_of, Tracer) and atom.type.shape and view_of.shape:
+            if view_of.storage is None:
+                view_of.storage = Storage(view_of)
+            self.storage = view_of.storage
+            self.storage.symbols.append(weakref.ref(self))
 
     # -- NumPy's protocols
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if kwargs.pop("out", None) is not None:
+        out = kwargs.pop("out", None)
+        if out is not None and not (method == "__call__" and len(out) == 1 and isinstance(out[0], Tracer)):
             raise TracerConversionError(
                 f"np.{ufunc.__name__} was asked to write a traced value into an existing array (out=, or an in-place "
-                "operator on a plain array). Write `a = a + x` instead of `a += x`, and drop out="
+                "operator on a plain array). Write `a = a + x` instead of `a += x`, rg.at(a)[i].add(x) instead of np.add.at, and "
+                "drop out="
             )
+        if method == "at" and ufunc in _AT and isinstance(inputs[0], Tracer):
+            x, key, value = inputs
+            x._write(lambda: getattr(rnp.at(x)[key], _AT[ufunc])(value))
+            return None
         rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
         if rule is None:
             raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
         if kwargs and method == "__call__":
             raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
+        if out is not None:
+            return out[0]._write(lambda: out[0]._fitting(f"{ufunc.__name__}=", _call(ufunc.__name__, rule, inputs, kwargs)))
         return _call(f"np.{ufunc.__name__}", rule, inputs, kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
@@ -67,8 +102,8 @@ class Tracer(Symbol):
             f"{self!r} cannot become a plain array: it would lose its gradient.\n"
             "Instead of a[i], with a plain array a and a traced i, write retrograde.numpy.take(a, i, axis=0). "
             "Instead of np.array([x, y]) write np.stack([x, y]); instead of assigning into a plain array (a[i] = x) "
-            "build the result with np.stack, np.concatenate or np.where; instead of a function outside NumPy use one "
-            "that works on traced arrays."
+            "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
+            "NumPy use one that works on traced arrays."
         )
 
     # -- conversion to Python numbers
@@ -78,19 +113,23 @@ class Tracer(Symbol):
         builder = self._builder
         if builder.concrete and not builder.closed:
             return builder.value(self.atom)
+        found = builder.locate() if builder.locate is not None else None
+        what += f" at {found[0]}:{found[1]} ({linecache.getline(*found[:2]).strip()})" if found else ""
         if builder.lanes is not None:
             raise TracerBoolError(
                 f"{what} was asked of {self!r}, which is mapped by vmap: it stands for {builder.lanes} values at once, and there "
                 f"is no one answer for all of them.\n{instead}"
             )
         raise TracerBoolError(
-            f"{what} was asked of {self!r}, which has no number yet: the function is being traced for jit, once for all "
-            f"values.\n{instead}"
+            f"{what} was asked of {self!r}, which has no number yet: the function is being traced (for jit, a checkpoint or "
+                f"a rule of its own, or as a body of control flow), once for all values.\n{instead}"
         )
 
     def __bool__(self) -> bool:
         return bool(self._value(
-            "bool()", "Instead of `if x > 0: a else: b` write np.where(x > 0, a, b), or make the deciding argument "
+            "bool()", "Instead of `if x > 0: a else: b` write np.where(x > 0, a, b) or rg.cond(x > 0, f, g, *operands), which "
+            "runs only one of f and g; instead of `while x > 0: x = f(x)` write rg.while_loop(lambda x: x > 0, f, x). Or make "
+            "the deciding argument "
             + ("the same for all: in_axes=None" if self._builder.lanes is not None else "static: rg.jit(f, static_argnums=...)")
         ))  # fmt: skip
 
@@ -126,16 +165,58 @@ class Tracer(Symbol):
     # -- indexing
 
     def __getitem__(self, key):
-        return rnp.getitem(self, key)
+        found = rnp.getitem(self, key)
+        if found.storage is not None:
+            found.origin = weakref.ref(self), key
+        return found
+
+    # -- writing
 
     def __setitem__(self, key, value):
-        raise TracerConversionError(
-            f"{self!r} cannot be assigned into: traced arrays do not change in place.\n"
-            "Build the new array instead: np.where(mask, new, x), np.concatenate or np.stack"
-        )
+        self._write(lambda: rnp.at(self)[key].set(value))
+
+    def _write(self, make: Any) -> Tracer:
+        """Take the value that `make` gives; what shares elements with this array becomes stale."""
+        check_writable(self, self.storage, innermost_level())
+        new = make()
+        if new._builder is not self._builder:
+            raise WriteError(
+                f"{self!r} was to be changed by {new!r}, which belongs to an inner transform (grad, vmap, a loop's body) and has "
+                "no meaning outside of it. Return the value from there, and write it then"
+            )
+        others = self.storage.others(self) if self.storage is not None else []
+        for other in others:
+            other.storage = Stale(self, self._builder.locate() if self._builder.locate else None)
+            other.__class__ = _Stale
+        self.atom, self.weak, self.storage = new.atom, False, None
+        return self
+
+    def _in_place(self, name: str, make: Any) -> Any:
+        """x += v and its like: a number gets another value, an array is written into, as in NumPy."""
+        if not self.shape:
+            return make(self)
+        return self._write(lambda: self._fitting(name, make(self)))
+
+    def _fitting(self, name: str, new: Any) -> Any:
+        misfit = f"x {name} v: a result of {new.dtype}{list(new.shape)} does not fit into {self!r}; write x = x {name[:-1]} v"
+        if new.shape != self.shape:
+            raise ShapeError(misfit)
+        if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+            raise GraphTypeError(misfit)
+        return rnp.astype(new, self.dtype)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    __iadd__, __isub__, __imul__ = _changing("+=", op.add), _changing("-=", op.sub), _changing("*=", op.mul)
+    __itruediv__, __ifloordiv__ = _changing("/=", op.truediv), _changing("//=", op.floordiv)
+    __imod__, __ipow__, __imatmul__ = _changing("%=", op.mod), _changing("**=", op.pow), _changing("@=", op.matmul)
+    __iand__, __ior__, __ixor__ = _changing("&=", op.and_), _changing("|=", op.or_), _changing("^=", op.xor)
+    __ilshift__, __irshift__ = _changing("<<=", op.lshift), _changing(">>=", op.rshift)
+
+    def fill(self, value):
+        """Every element becomes `value`."""
+        self[...] = value
 
     def __matmul__(self, other):
         return rnp.matmul(self, other)
@@ -171,7 +252,8 @@ class Tracer(Symbol):
         """Cast to another dtype."""
         if not np.can_cast(self.dtype, dtype, casting):
             raise GraphTypeError(f"{self!r} cannot be cast to {np.dtype(dtype)} by the rule {casting!r}; drop casting=")
-        return rnp.astype(self, dtype)
+        new = rnp.astype(self, dtype)
+        return new.snapshot() if copy and new is self else new
 
     def reshape(self, *shape, **kwargs):
         """The same elements at another shape; one length may be -1."""
@@ -184,16 +266,16 @@ class Tracer(Symbol):
         return rnp.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
 
     def copy(self, order="C"):
-        """Itself: traced arrays never change."""
-        return self
+        """The same elements, which stay if this array is written into."""
+        return self.snapshot()
 
     def flatten(self, order="C"):
-        """One axis with all elements."""
-        return rnp.ravel(self, order)
+        """One axis with all elements, as an array of its own."""
+        return rnp.ravel(self, order).snapshot()
 
     def conj(self):
-        """The complex conjugate; of a real array, itself."""
-        return rnp.conjugate(self)
+        """The complex conjugate; of a real array, a copy."""
+        return _call("ndarray.conj", rnp.conjugate, (self,), {})
 
     conjugate = conj
 
@@ -227,10 +309,17 @@ class Tracer(Symbol):
         return self.atom.type
 
 
+_VIEWS = {"reshape", "ravel", "squeeze", "transpose", "swapaxes", "moveaxis", "broadcast_to", "asarray", "atleast_1d",
+          "atleast_2d", "atleast_3d", "real", "permute_dims", "matrix_transpose", "expand_dims"}  # fmt: skip
+
+
 def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
     """Apply a rule; what a NumPy function returns is an array, so no longer weak in promotion as a Python number is."""
     try:
-        return _strong(rule(*args, **kwargs))
+        out = _strong(rule(*args, **kwargs))
+        if isinstance(out, Tracer) and name.rpartition(".")[2] not in _VIEWS and any(out is arg for arg in args):
+            return out.snapshot()  # nothing was to be done, but NumPy's result is an array of its own
+        return out
     except TypeError as error:
         if not isinstance(error, RetrogradeError) and not _takes(rule, args, kwargs):
             raise _unsupported_arguments(name, kwargs) from None
@@ -240,7 +329,7 @@ def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
 def _strong(out: Any) -> Any:
     if isinstance(out, (tuple, list)):
         return type(out)(_strong(x) for x in out)
-    return type(out)(out._builder, out.atom) if isinstance(out, Tracer) and out.weak else out
+    return Tracer(out._builder, out.atom) if isinstance(out, Tracer) and out.weak else out
 
 
 def _takes(rule: Any, args: tuple, kwargs: dict) -> bool:
@@ -249,6 +338,29 @@ def _takes(rule: Any, args: tuple, kwargs: dict) -> bool:
     except TypeError:
         return False
     return True
+
+
+class _Stale(Tracer):
+    """An array whose elements changed behind its back: any use is an error, but for the end of `x[key] += v`.
+
+    Python makes of that y = x[key]; y += v; x[key] = y. The second step leaves x stale until the third.
+    """
+
+    __slots__ = ()
+
+    @property
+    def atom(self):
+        raise self.storage.error()
+
+    def __repr__(self):
+        return "Tracer<written through another>"
+
+    def __setitem__(self, key, value):
+        base, its = getattr(value, "origin", None) or (None, None)
+        if self.storage.writer() is not value or base is None or base() is not self or its is not key:
+            raise self.storage.error()
+        self.storage, self.__class__ = None, Tracer
+        self[key] = value
 
 
 def _unsupported_arguments(name: str, kwargs: dict) -> UnsupportedError:

@@ -97,11 +97,11 @@ def make_program(settings: Settings) -> Callable:
         params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
-        new["stop"] = new["epoch"] >= limit
         if Xv is not None:
             row |= _validate(params, Xv, yv)
             if settings.patience is not None:
                 _watch(new, row["val_loss"])
+        new["stop"] = over(new, limit)
         return new, row
 
     def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
@@ -117,9 +117,13 @@ def make_program(settings: Settings) -> Callable:
         new["lowest"] = np.where(better, loss, new["lowest"])
         new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
         new["wait"] = np.where(better, 0, new["wait"] + 1)
-        new["stop"] = np.logical_or(new["stop"], new["wait"] >= settings.patience)
+
+    def over(carry: Carry, limit: Any) -> Any:
+        ended = carry["epoch"] >= limit
+        return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
+        carry = {**carry, "stop": over(carry, limit)}
         return scan(
             lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
         )

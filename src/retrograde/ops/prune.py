@@ -1,6 +1,6 @@
-"""Drop what a loop makes and nobody reads: ys, carries that matter only to themselves, operands.
+"""Drop what a loop or a branch makes and nobody reads: results, carries that matter only to themselves, operands.
 
-A loop recorded for a derivative puts out all that its pullback might read; what it did not read ends here.
+One recorded for a derivative puts out all that its pullback might read; what it did not read ends here.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from retrograde.ir import Equation, Graph, Var
+from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 
 
 def prune(graph: Graph) -> Graph:
-    """The graph without dead equations, and with loops that make only what is read."""
+    """The graph without dead equations, and with loops and branches that make only what is read."""
     live = {atom for atom in graph.outputs if isinstance(atom, Var)}
     kept: list[Equation] = []
     for eq in reversed(graph.equations):
@@ -20,6 +21,8 @@ def prune(graph: Graph) -> Graph:
             continue
         if eq.primitive is scan:
             eq = _narrowed(eq, live)
+        elif eq.primitive is branch:
+            eq = _narrowed_branch(eq, live)
         kept.append(eq)
         live.update(atom for atom in eq.inputs if isinstance(atom, Var))
     constants = {var: value for var, value in graph.constants.items() if var in live}
@@ -51,6 +54,17 @@ def _narrowed(eq: Equation, live: Collection[Var]) -> Equation:
     }  # fmt: skip
     operands = tuple(eq.inputs[i] for i in inputs)
     return Equation(scan, operands, params, tuple(eq.outputs[i] for i in wanted), eq.source)
+
+
+def _narrowed_branch(eq: Equation, live: Collection[Var]) -> Equation:
+    """The branch without the results that `live` does not hold, and without operands that no branch reads."""
+    wanted = [i for i, out in enumerate(eq.outputs) if out in live]
+    graphs = [prune(Graph(g.inputs, g.equations, tuple(g.outputs[i] for i in wanted))) for g in eq.params["branches"]]
+    read = [{atom for inner in g.equations for atom in inner.inputs} | set(g.outputs) for g in graphs]
+    inputs = [i for i in range(len(eq.inputs) - 1) if any(g.inputs[i] in atoms for g, atoms in zip(graphs, read))]
+    branches = tuple(Graph(tuple(g.inputs[i] for i in inputs), g.equations, g.outputs) for g in graphs)
+    operands = (eq.inputs[0], *(eq.inputs[1 + i] for i in inputs))
+    return Equation(branch, operands, {"branches": branches}, tuple(eq.outputs[i] for i in wanted), eq.source)
 
 
 __all__ = ["prune"]
