@@ -30,14 +30,21 @@ def scan(
     x_leaves, x_tree = as_leaves(xs)
     lengths = {x.shape[0] if x.shape else None for x in x_leaves} | ({length} if length is not None else set())
     if len(lengths) != 1 or None in lengths:
-        given = sorted(map(str, lengths))
+        given = sorted(str(n) for n in lengths)
         raise ShapeError(f"scan: all of xs must have one first length (and `length` agree); they have {given}")
     (count,) = lengths
     if count is None or count < 0:
         raise ShapeError(f"scan: length is a number of steps, 0 or more; it is {count}")
     types = [type_of(x) for x in carry_leaves]
     slices = [ArrayType(tuple(x.shape[1:]), x.dtype) for x in x_leaves]
-    step = trace_body(f, [(carry_tree, types), (x_tree, slices)], check=_pair)
+    place: list[int | None] = []
+
+    def checked(result: Any) -> Any:  # while the body is traced: `exit` may compute
+        new, _ = _pair(result)
+        place.append(_exit_place(exit, new, tree_leaves(new)))
+        return result
+
+    step = trace_body(f, [(carry_tree, types), (x_tree, slices)], check=checked)
     new_carry, y = step.result
     carry_out, tree_out = tree_flatten(new_carry)
     y_tree = tree_flatten(y)[1]
@@ -45,7 +52,7 @@ def scan(
     consts, body = closed_body(step.graph)
     found = _scan(
         *consts, *carry_leaves, *x_leaves, body=body, length=count, num_consts=len(consts), num_carry=len(carry_leaves),
-        reverse=reverse, exit=_exit_place(exit, new_carry, carry_out),
+        reverse=reverse, exit=place[0],
     )  # fmt: skip
     n = len(carry_leaves)
     return tree_unflatten(carry_tree, found[:n]), tree_unflatten(y_tree, found[n:])
