@@ -31,8 +31,8 @@ ALLOWED["checking"] = BASE | {"ir", "ops", "tree", "trace", "autodiff", "transfo
 ALLOWED["precision"] = BASE | {"ir", "ops", "tree", "trace"}
 ALLOWED["control"] = BASE | {"ir", "ops", "numpy", "tree", "trace"}
 API = {
-    "", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile", "precision",
-    *BASE,
+    "", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile",
+    "precision", *BASE,
 }  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}

@@ -19,7 +19,7 @@ from retrograde.ir import evaluate
 from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, refuse_subclasses, tracing, user_location
 from retrograde.trace.trace import as_output, input_names, new_input
-from retrograde.transforms import ROWS, differentiable, grad, jacobian, owned, position_of, split_aux, with_kwargs
+from retrograde.transforms import ROWS, differentiable, grad, jacobian, owned, positions_of, split_aux, wanted_of, with_kwargs
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import type_of
 
@@ -122,12 +122,11 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     The result is `jacobian`'s (which is `jacrev`): the pytree of the output, each leaf replaced by the pytree of the argument,
     with leaves of shape (output's shape) + (parameter's shape). Forward mode suits functions with fewer inputs than outputs.
     """
-    several = not isinstance(argnums, int)
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted, several = wanted_of(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        line = _Line(with_kwargs(f, kwargs), args, [position_of(i, args) for i in wanted])
+        line = _Line(with_kwargs(f, kwargs), args, positions_of(wanted, args))
         for i, out in enumerate(line.run.outputs):
             if out.dtype.kind != "f":
                 raise DifferentiationError(f"output {i} has dtype {out.dtype}; only floating-point outputs have a Jacobian")

@@ -132,11 +132,11 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     that the loss does not depend on gets zeros. Raises `DifferentiationError` for integer parameters and for a loss that
     is not a scalar.
     """
-    wanted, several = _wanted(argnums)
+    wanted, several = wanted_of(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = _positions(wanted, args)
+        positions = positions_of(wanted, args)
         call = with_kwargs(f, kwargs)
         run = _Linearized(call, args, positions, has_aux, scalar=True)
         grads = run.pull([np.ones((), run.outputs[0].dtype)[()] for _ in run.seeds])
@@ -193,11 +193,11 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     The result has the pytree of the output; each of its leaves is replaced by the pytree of argument `argnums`, with
     leaves of shape (output's shape) + (parameter's shape).
     """
-    wanted, several = _wanted(argnums)
+    wanted, several = wanted_of(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = _positions(wanted, args)
+        positions = positions_of(wanted, args)
         run = _Linearized(with_kwargs(f, kwargs), args, positions, False, scalar=False)
         jacobians = []
         for i, out in enumerate(run.outputs):
@@ -221,16 +221,16 @@ def held_for_backward(
     The sum of their `nbytes` is backpropagation's price in memory for one call. Parameters and inputs count as "input".
     `hold` is that of `vjp`.
     """
-    wanted = _wanted(argnums)[0]
+    wanted = wanted_of(argnums)[0]
 
     def listed(*args: Any) -> list[tuple[str, ArrayType]]:
-        run = _Linearized(f, args, _positions(wanted, args), False, scalar=False, hold=hold)
+        run = _Linearized(f, args, positions_of(wanted, args), False, scalar=False, hold=hold)
         return [(run.made_by.get(var, "input"), held) for var, held in zip(run.backward.kept, run.held)]
 
     return listed
 
 
-def _wanted(argnums: Any) -> tuple[tuple[int, ...], bool]:
+def wanted_of(argnums: Any) -> tuple[tuple[int, ...], bool]:
     """The arguments asked for, and whether the answer is a tuple of theirs."""
     try:
         return (operator.index(argnums),), False
@@ -244,14 +244,14 @@ def _wanted(argnums: Any) -> tuple[tuple[int, ...], bool]:
         ) from None
 
 
-def _positions(wanted: Sequence[int], args: Sequence[Any]) -> list[int]:
-    positions = [position_of(i, args) for i in wanted]
+def positions_of(wanted: Sequence[int], args: Sequence[Any]) -> list[int]:
+    positions = [_position(i, args) for i in wanted]
     if len(set(positions)) < len(positions):
         raise DifferentiationError(f"argnums={tuple(wanted)} names an argument twice; name each once")
     return positions
 
 
-def position_of(argnum: int, args: Sequence[Any]) -> int:
+def _position(argnum: int, args: Sequence[Any]) -> int:
     if not -len(args) <= argnum < len(args):
         raise DifferentiationError(
             f"argnums={argnum} asks for the derivative by positional argument {argnum}, but the function was called with "
