@@ -74,7 +74,7 @@ def test_a_deep_relu_network_agrees_with_backpropagation_by_hand(transform):
     found = transform(rg.grad(textbook_network))((betas, omegas), x, y)
     for parts, expected in zip(found, textbook_backward(betas, omegas, x, y)):
         for a, b in zip(parts, expected):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-10)
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_second_order_by_composition():
