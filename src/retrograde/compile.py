@@ -121,9 +121,11 @@ class Compiled:
             return found
         return self.executable([*arrays, *self.constants])
 
-    def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None) -> tuple[list[Any], bool]:
+    def run_interruptible(
+        self, arrays: Sequence[Any], on_poll: Any = None, into: Sequence[np.ndarray] = ()
+    ) -> tuple[list[Any], bool]:
         """As a call, but Ctrl-C ends the outer loops early; returns (outputs, interrupted)."""
-        return self.executable.run_interruptible([*arrays, *self.constants], on_poll)
+        return self.executable.run_interruptible([*arrays, *self.constants], on_poll, into=into)
 
     def __str__(self) -> str:
         how = "loaded from the cache" if self.from_cache else "compiled"
@@ -171,11 +173,14 @@ class Jitted:
         """The compiled program for arguments like these, to look at: its graph, plan, LLVM IR."""
         return self._compiled(args, kwargs, self._leaves(args, kwargs)[1])[0]
 
-    def run_interruptible(self, *args: Any, on_poll: Any = None) -> tuple[Any, bool]:
-        """As a call in a worker thread; Ctrl-C ends the outermost loops early. Returns (result, interrupted)."""
+    def run_interruptible(self, *args: Any, on_poll: Any = None, into: Sequence[np.ndarray] = ()) -> tuple[Any, bool]:
+        """As a call in a worker thread; Ctrl-C ends the outermost loops early. Returns (result, interrupted).
+
+        The first leaves of the result are written `into` these arrays.
+        """
         leaves, key = self._leaves(args, {})
         compiled, structure = self._compiled(args, {}, key)
-        found, interrupted = compiled.run_interruptible(leaves, on_poll)
+        found, interrupted = compiled.run_interruptible(leaves, on_poll, into)
         return tree_unflatten(structure, found), interrupted
 
     def _leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:

@@ -268,3 +268,17 @@ def test_a_batch_of_points_that_weigh_nothing_moves_nothing():
 
 def test_a_validation_share_may_be_a_numpy_number():
     assert rg.fit(NET, (X, Y), validation=np.float32(0.2), epochs=1).history["val_loss"].shape == (1,)
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_stretches_write_into_memory_of_their_own(starts):
+    """A run that comes back after each epoch has the same bits as one that does not, and leaves the caller's network alone."""
+    net = NET if starts > 1 else NET.init(3)
+    before = [np.array(leaf) for leaf in tree_leaves(net)] if starts == 1 else []
+    kept = []
+    whole = rg.fit(net, (X, Y), epochs=5, starts=starts, seed=3)
+    parts = rg.fit(net, (X, Y), epochs=5, starts=starts, seed=3, callbacks=[lambda history: kept.append(history["loss"].copy())])
+    assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(whole.model), tree_leaves(parts.model)))
+    assert np.array_equal(kept[-1][..., :2], kept[1], equal_nan=True)
+    if starts == 1:
+        assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(net), before))

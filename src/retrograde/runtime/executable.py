@@ -62,18 +62,21 @@ class Executable:
         self._return(call)
         return call.found()
 
-    def run_interruptible(self, arrays: Sequence[Any], on_poll: Any = None, interval: float = 0.05) -> tuple[list[Any], bool]:
+    def run_interruptible(
+        self, arrays: Sequence[Any], on_poll: Any = None, interval: float = 0.05, into: Sequence[np.ndarray] = ()
+    ) -> tuple[list[Any], bool]:
         """Run in other threads while this one listens: returns the outputs and whether Ctrl-C ended the run early.
 
         On Ctrl-C the stop word is set, native loops end after the step they are in, and what they have is returned.
-        `on_poll(progress)` is called about every `interval` seconds.
+        `on_poll(progress)` is called about every `interval` seconds. The first outputs are written `into` these arrays.
         """
-        return self._run_team(arrays, get_threads() if self.shared else 1, Cells(), on_poll, interval)
+        return self._run_team(arrays, get_threads() if self.shared else 1, Cells(), on_poll, interval, into)
 
     def _run_team(
-        self, arrays: Sequence[Any], threads: int, cells: Cells, on_poll: Any = None, interval: float = 0.05
-    ) -> tuple[list[Any], bool]:
-        call, interrupted = _Call(self, arrays, threads), False
+        self, arrays: Sequence[Any], threads: int, cells: Cells, on_poll: Any = None, interval: float = 0.05,
+        into: Sequence[np.ndarray] = (),
+    ) -> tuple[list[Any], bool]:  # fmt: skip
+        call, interrupted = _Call(self, arrays, threads, into), False
         team = borrow()
         future = team.start(functools.partial(call.run, cells), threads)
         while True:
@@ -131,18 +134,21 @@ class Executable:
             x = np.array(x, want.dtype, order="C", copy=True)
         return x
 
-    def make(self) -> list[np.ndarray]:
-        """Fresh arrays for the outputs."""
-        return [make(shape, dtype) for make, shape, dtype in self._makers]
+    def make(self, into: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
+        """Arrays for the outputs: those given for the first of them, fresh ones for the others."""
+        for y, want in zip(into, self.outputs):
+            if (y.shape, y.dtype) != want or not (y.flags.c_contiguous and y.flags.aligned and y.flags.writeable):
+                raise GraphTypeError(f"an output of type {want} cannot be written into this array of {y.dtype}{list(y.shape)}")
+        return [*into, *(make(shape, dtype) for make, shape, dtype in self._makers[len(into) :])]
 
 
 class _Call:
     """The arrays of one call. Native code takes tables of the array objects and reads the data pointers itself."""
 
-    def __init__(self, of: Executable, arrays: Sequence[Any], threads: int):
+    def __init__(self, of: Executable, arrays: Sequence[Any], threads: int, into: Sequence[np.ndarray] = ()):
         self.threads = threads
         self.main = of._main
-        self.held, self.results = of.take(arrays), of.make()
+        self.held, self.results = of.take(arrays), of.make(into)
         self.arena = of._arena(of.arena_bytes + (threads - 1) * of.scratch_bytes)
         self.sources, self.targets = array("Q", map(id, self.held)), array("Q", map(id, self.results))
 

@@ -133,18 +133,23 @@ class _Driver:
         native = jit(program, flush_subnormals=True) if self.compiled else None
         plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
         compile_seconds = time.perf_counter() - began
+        spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         stretch = 1 if self.progress or self.callbacks else self.epochs
-        reached = max(self.done)
+        reached = first = max(self.done)
         with progress_bar(self.progress, self.epochs) as show:
             try:
                 while reached < self.epochs and not self.interrupted:
                     limit = min(reached + min(stretch, settings.length), self.epochs)
+                    given = self._join(carries)
+                    spare = spare or [np.array(leaf) for leaf in tree.tree_leaves(given)]
                     began = time.perf_counter()
                     if native is None:
                         with np.errstate(all="ignore") if settings.narrow is not None else nullcontext():
-                            found, stopped = program(self._join(carries), *arrays, np.int64(limit)), False
+                            found, stopped = program(given, *arrays, np.int64(limit)), False
                     else:
-                        found, stopped = native.run_interruptible(self._join(carries), *arrays, np.int64(limit))
+                        found, stopped = native.run_interruptible(given, *arrays, np.int64(limit), into=spare)
+                        mine = self.many or reached > first  # not the caller's network
+                        spare = [np.asarray(leaf) for leaf in tree.tree_leaves(given)] if mine else None
                     took = time.perf_counter() - began
                     carries = self._gather(carries, *self._part(found), took)
                     self.interrupted = stopped
