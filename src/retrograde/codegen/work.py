@@ -12,7 +12,7 @@ from retrograde.ir import Equation, Graph
 from retrograde.ops.control import fused, straight
 from retrograde.ops.matmul import matmul
 
-BYTES_PER_NS = 10.0  # from and to memory, on one core
+BYTES_PER_NS = 40.0  # of one core, from and to the second cache or memory
 CALL_NS = 10.0
 
 
@@ -35,7 +35,7 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is fused:
             body: Graph = eq.params["body"]
-            per_ns = vector_bytes / 8
+            per_ns = vector_bytes / 2
             flops = sum(_flops(inner) for inner in body.equations)
             return Work(CALL_NS + max(flops / per_ns, moved), _has_free_axis(body), 0)
         if eq.primitive is straight:

@@ -19,6 +19,7 @@ from retrograde.ops.control import scan
 
 SHARE_NS = 6_000  # an equation shorter than this is not worth a barrier
 BARRIER_NS = 1_500  # measured: 60 to 350 ns when nobody is late; then each reads from afar what the other wrote
+STEP_NS = 25_000  # nor is a step of a loop shorter than this: two free cores would gain little, a busy one would lose much
 START_NS = 60_000  # to wake the team up for one call
 UNKNOWN_STEPS = 100  # of a while loop
 GAIN = 0.8  # a shared loop must take less than this part of the time alone
@@ -106,7 +107,7 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
             inner = _share(body, plan.nested[body], work)
             steps = UNKNOWN_STEPS if eq.params["length"] is None else eq.params["length"]
             inner.together += 2 * BARRIER_NS
-            gains = bool(inner) and inner.together < GAIN * inner.alone
+            gains = bool(inner) and inner.alone >= STEP_NS and inner.together < GAIN * inner.alone
             result.nested[body] = inner if gains else Sharing()
             alone, together = inner.alone * steps, (inner.together if gains else inner.alone) * steps
             scratch, splits = inner.scratch, gains
