@@ -65,7 +65,7 @@ def test_it_is_near_float32_and_not_float32():
 
 @PRECISIONS
 def test_the_same_bits_on_one_thread_and_on_two(precision):
-    net = nn.Sequential(nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 96), nn.Tanh(), nn.Linear(96, 4))
+    net = nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 192), nn.Tanh(), nn.Linear(192, 4))
     before, found = rg.get_threads(), []
     try:
         for threads in (1, 2):
