@@ -29,7 +29,7 @@ from retrograde.ops.symbol import Symbol
 GROUPS = 16
 LEAST = 1024  # rows from which it may pay
 FAR_BYTES = 1 << 20  # what does not fit into the second cache of most processors
-CHUNK_BYTES = 393216  # of all values between, for the rows of a chunk
+CHUNK_BYTES = 384 << 10  # of all values between, for the rows of a chunk
 SUMS_BYTES = 64 << 10  # of the sums of one group
 FEW, MANY = 16, 512  # rows of a chunk
 
@@ -51,11 +51,10 @@ def chunk(graph: Graph) -> Graph:
     region = _region(graph, rows) if rows else None
     if region is None or not region.equations:
         return graph
-    first = {out for eq in region.equations for out in eq.outputs}
-    between = sum(var.type.nbytes for var in first if var in region.axes)
+    between = sum(out.type.nbytes for eq in region.equations for out in eq.outputs if out in region.axes)
     small = sum(var.type.nbytes for var in region.sums) <= SUMS_BYTES
-    products = sum(eq.primitive.lowering == "kernel" for eq in region.equations)
-    if between < FAR_BYTES or not small or not products or not region.sums:
+    kernels = any(eq.primitive.lowering == "kernel" for eq in region.equations)
+    if between < FAR_BYTES or not small or not kernels or not region.sums:
         return graph
     return _rebuilt(graph, region, _size(rows, between))
 
@@ -131,7 +130,7 @@ def _part(eq: Equation, rows: int, count: int) -> dict[str, Any]:
 
 def _rebuilt(graph: Graph, region: _Region, size: tuple[int, int]) -> Graph:
     inside = set(region.equations)
-    made = {out for eq in region.equations for out in eq.outputs}
+    made = dict.fromkeys(out for eq in region.equations for out in eq.outputs)  # in order, so that code is the same each time
     read = dict.fromkeys(a for eq in region.equations for a in eq.inputs if isinstance(a, Var) and a not in made)
     cut, whole = [v for v in read if v in region.axes], [v for v in read if v not in region.axes]
     outside = {a for eq in graph.equations if eq not in inside for a in eq.inputs} | set(graph.outputs)
