@@ -1,13 +1,17 @@
 """Every supported NumPy function, method and operator: traced eagerly and compiled, against NumPy itself.
 
 One table. Each case is checked for value, shape and dtype (NumPy's own, by NEP 50), once through `rg.vjp` on the
-float arguments and once under `rg.jit`; a last test asks that no entry of the library's table goes without a case.
+float arguments and once under `rg.jit`; a last test asks that no entry of the library's table goes without a case, here or in
+another family's file.
 """
 
+import importlib
 import operator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from function_suite import Table, call_with, check_compiled, check_eager, traced_arguments
 
 import retrograde as rg
 from retrograde.errors import RetrogradeError
@@ -108,24 +112,8 @@ BINARY = [
 ]
 BITS = [np.bitwise_and, np.bitwise_or, np.bitwise_xor]
 
-CASES = []
-
-
-def case(name, f, *args):
-    CASES.append(pytest.param(f, args, id=name))
-
-
-def weak(name, f, *args):
-    """A case whose Python numbers are traced as well: they stay weak in operators, and nowhere else."""
-    f.everything = True
-    case(name, f, *args)
-
-
-def of(function, *args, name="", **kwargs):
-    """A case for `function(*args, **kwargs)`; the arrays among the positional arguments are traced."""
-    shown = ",".join(f"{k}={v}" for k, v in kwargs.items())
-    case(f"{function.__name__}-{name or len(CASES)}-{shown}", lambda *xs: function(*xs, **kwargs), *args)
-
+TABLE = Table()
+CASES, case, weak, of = TABLE.cases, TABLE.case, TABLE.weak, TABLE.of
 
 for u in UNARY:
     for label, x in [("f64", A), ("f32", A32), ("0d", ZERO_D), ("weak", 0.3), ("empty", EMPTY), ("strided", A[::-1, ::2])]:
@@ -542,71 +530,14 @@ case(
 case("getitem-traced-int8", lambda x, i: x[i, i], np.arange(90000.0).reshape(300, 300), np.array([1, -1, 100], np.int8))
 
 
-def leaves(result):
-    return list(result) if isinstance(result, (tuple, list)) else [result]
-
-
-def numpys(f, args):
-    """What NumPy says; in-place cases get copies."""
-    with np.errstate(all="ignore"):
-        return [np.asarray(x) for x in leaves(f(*[np.copy(x) if isinstance(x, np.ndarray) else x for x in args]))]
-
-
-def is_number(x):
-    return isinstance(x, (np.ndarray, np.generic, float, int)) and not isinstance(x, bool)
-
-
-def traced_arguments(f, args):
-    """Arrays and NumPy scalars are traced; Python numbers only where nothing else is, or by request."""
-    if getattr(f, "everything", False):
-        return list(range(len(args)))
-    arrays = [i for i, x in enumerate(args) if isinstance(x, (np.ndarray, np.generic))]
-    return arrays or [i for i, x in enumerate(args) if is_number(x)]
-
-
-def check(found, expected, tolerance):
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected):
-        a = np.asarray(a)
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        scale = tolerance * 1e9 if b.dtype == np.float32 else tolerance
-        with np.errstate(all="ignore"):
-            np.testing.assert_allclose(a, b, rtol=scale, atol=scale) if b.dtype.kind == "f" else np.testing.assert_array_equal(
-                a, b
-            )
-
-
-def call_with(f, args, places):
-    def call(*xs):
-        full = list(args)
-        for i, x in zip(places, xs):
-            full[i] = x
-        return f(*full)
-
-    return call
-
-
-SEEN = set()
-
-
 @pytest.mark.parametrize("f, args", CASES)
 def test_traced_eagerly_it_is_numpys(f, args):
-    expected = numpys(f, args)
-    places = [i for i in traced_arguments(f, args) if np.asarray(args[i]).dtype.kind == "f"]
-    with np.errstate(all="ignore"):
-        found, pull = rg.vjp(call_with(f, args, places), *[args[i] for i in places])
-    check(leaves(found), expected, 1e-14)
-    with np.errstate(all="ignore"):
-        cts = pull(tuple(np.ones(x.shape, x.dtype) for x in expected) if isinstance(found, tuple) else np.ones_like(expected[0]))
-    for i, ct in zip(places, cts):
-        assert np.asarray(ct).dtype == np.asarray(args[i]).dtype and np.shape(ct) == np.shape(args[i])
+    check_eager(f, args)
 
 
 @pytest.mark.parametrize("f, args", CASES)
 def test_compiled_it_is_numpys(f, args):
-    expected = numpys(f, args)
-    places = traced_arguments(f, args)
-    check(leaves(rg.jit(call_with(f, args, places))(*[args[i] for i in places])), expected, 3e-14)
+    check_compiled(f, args)
 
 
 REFUSED = {
@@ -729,7 +660,8 @@ def test_every_rule_of_the_table_has_a_case(monkeypatch):
     called = set()
     for key, rule in list(FUNCTIONS.items()):
         monkeypatch.setitem(FUNCTIONS, key, lambda *a, _key=key, _rule=rule, **k: called.add(_key) or _rule(*a, **k))
-    for param in CASES:
+    siblings = [importlib.import_module(path.stem) for path in Path(__file__).parent.glob("test_*.py")]
+    for param in [case for module in siblings if hasattr(module, "TABLE") for case in module.TABLE.cases]:
         f, args = param.values
         with np.errstate(all="ignore"):
             rg.trace(call_with(f, args, traced_arguments(f, args)))(*[args[i] for i in traced_arguments(f, args)])
