@@ -1,6 +1,11 @@
-"""What holds for all tests: none of them reads or writes the user's own cache of compiled code."""
+"""What holds for all tests: none reads or writes the user's own cache of compiled code, and Ctrl-C is heard."""
+
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, where those that press it would wait
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

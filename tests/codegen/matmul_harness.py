@@ -97,7 +97,8 @@ def run_matmul(a, b, c, *, row_ranges=None, **options):
     strides = [tuple(s // size for s in x.strides) for x in (a, b, c)]
     vector_bytes = options.setdefault("vector_bytes", host_vector_bytes())
     function = compile_matmul(m, n, k, c.dtype, *strides, rows=row_ranges is not None, **options)
-    need = matmul_scratch_bytes(m, n, k, c.dtype, *strides, vector_bytes=vector_bytes)
+    windowed = options.get("windowed", False)
+    need = matmul_scratch_bytes(m, n, k, c.dtype, *strides, vector_bytes=vector_bytes, windowed=windowed)
     scratch = np.full(need + 64, 0xFF, np.uint8)
     for begin, end in row_ranges or [(0, m)]:
         function(a.ctypes.data, b.ctypes.data, c.ctypes.data, scratch.ctypes.data, 1, begin, end)

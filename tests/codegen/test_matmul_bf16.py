@@ -71,15 +71,6 @@ def test_any_split_of_the_rows_has_the_same_bits():
 
 
 @needs_pairs
-def test_epilogue_and_accumulation():
-    a, b = operand(20, 64, "columns"), operand(64, 24, "rows")
-    held = RNG.normal(size=(20, 24)).astype(np.float32)
-    found = multiply(a, b, held.copy(), accumulate=True, epilogue=lambda builder, value, row, column, width: builder.fneg(value))
-    expected = -(held + a.astype(np.float64) @ b.astype(np.float64))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
-
-
-@needs_pairs
 def test_not_a_number_stays_where_it_belongs():
     a, b = operand(8, 32, "rows"), operand(32, 16, "rows")
     a[3, 5], a[4, 0] = np.nan, np.inf

@@ -1,4 +1,4 @@
-"""The native product kernels against NumPy: sizes, strides, accumulation, epilogues, row ranges, bits."""
+"""The native product kernels against NumPy: sizes, strides, what is done with pieces, row ranges, bits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import matmul_harness as harness
 import numpy as np
 import pytest
 
+from retrograde.codegen import matmul_plan
 from retrograde.codegen.matmul import (
     emit_matmul,
     matmul_row_tile,
     matmul_scratch_bound,
     matmul_scratch_bytes,
+    matmul_split,
+    matmul_window,
 )
-from retrograde.codegen.matmul_ir import Lanes, element_type, load, offset, vector_type
+from retrograde.codegen.matmul_ir import I64, Lanes, as_i64, element_type, load, loop, offset, store
 from retrograde.codegen.matmul_plan import plan_matmul
 from retrograde.errors import CompileError, ShapeError, UnsupportedError
 
+ONE = Lanes(0, 1, 1)
 ODD = (1, 3, 17, 31, 33, 127)
 
 
@@ -111,18 +115,6 @@ def test_width_of_vectors_leaves_the_bits_alone(vector_bytes, dtype):
             np.testing.assert_array_equal(c, wide)
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 4), (17, 33, 20), (1, 50, 64), (50, 1, 64), (30, 40, 900), (2, 3, 100), (40, 5, 800)])
-@pytest.mark.parametrize("result", ["rows", "columns", "strided"])
-def test_accumulate_adds_to_what_is_there(shape, result):
-    m, n, k = shape
-    rng = np.random.default_rng(3)
-    for left, right in (("rows", "rows"), ("rows", "columns"), ("columns", "rows")):
-        a, b = matrix(rng, m, k, left, np.float32), matrix(rng, k, n, right, np.float32)
-        c = matrix(rng, m, n, result, np.float32)
-        start = c.astype(np.float64)
-        assert_product(harness.run_matmul(a, b, c, accumulate=True), a, b, start)
-
-
 FEW = [(2, 20, 80), (3, 21, 33), (4, 50, 130), (7, 33, 150), (8, 40, 300), (60, 5, 200), (41, 2, 65), (1, 1, 999)]
 
 
@@ -179,45 +171,69 @@ def test_scratch_bound_holds_for_every_stride():
     assert used > 500
 
 
-def bias_and_square(element, bias):
-    """Return an epilogue (x + bias[row, column])**2, which reads memory as wide as it is told."""
+def add_squares_to(element, total):
+    """Return a `finish` that adds the square of each element of a piece, whose rows are `step` apart, to `total`."""
 
-    def epilogue(builder, value, row, column, width):
-        assert value.type == vector_type(element, width)
-        pointer = builder.inttoptr(ir.IntType(64)(bias.ctypes.data), ir.PointerType())
-        index = builder.add(builder.mul(row, ir.IntType(64)(bias.shape[1])), column)
-        term = load(builder, offset(builder, pointer, index, element), element, Lanes(0, width, width))
-        total = builder.fadd(value, term)
-        return builder.fmul(total, total)
+    def finish(step, turned=False):
+        def add(builder, place, rows, columns):
+            pointer = builder.inttoptr(ir.IntType(64)(total.ctypes.data), ir.PointerType())
 
-    return epilogue
+            def element_at(builder, i, j):
+                down, across = builder.sub(i, as_i64(rows[0])), builder.sub(j, as_i64(columns[0]))
+                steps = (down, builder.mul(across, I64(step))) if turned else (builder.mul(down, I64(step)), across)
+                value = load(builder, offset(builder, place, builder.add(*steps), element), element, ONE)
+                to = offset(builder, pointer, builder.add(builder.mul(i, I64(total.shape[1])), j), element)
+                store(builder, builder.fadd(load(builder, to, element, ONE), builder.fmul(value, value)), to, element, ONE)
 
+            def row(builder, i, _):
+                return loop(builder, *columns, 1, lambda builder, j, _: element_at(builder, i, j) or [])
 
-EPILOGUE_SHAPES = [
-    (4, 4, 4),
-    (5, 30, 7),
-    (9, 17, 64),
-    (33, 49, 31),
-    (1, 50, 70),
-    (50, 1, 70),
-    (3, 7, 90),
-    (20, 33, 800),
-]
+            loop(builder, *rows, 1, row)
+
+        return add
+
+    return finish
 
 
-@pytest.mark.parametrize("shape", EPILOGUE_SHAPES)
-@pytest.mark.parametrize("result", ["rows", "columns", "strided"])
-def test_epilogue_sees_each_element_once_at_its_place(shape, result):
+FINISHED = [
+    (4, 4, 4), (5, 30, 7), (9, 17, 64), (33, 49, 31), (1, 50, 70), (50, 1, 70), (3, 7, 90), (20, 33, 800), (127, 127, 3),
+    (610, 600, 5), (300, 330, 260), (1300, 20, 500), (7, 5, 0), (700, 5, 1100), (1100, 130, 900),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", FINISHED)
+@pytest.mark.parametrize("result", ["rows", "columns"])
+def test_every_element_is_finished_once_when_it_is_whole(shape, result):
     m, n, k = shape
     rng = np.random.default_rng(4)
-    for right, accumulate in itertools.product(("rows", "columns"), (False, True)):
-        a, b = matrix(rng, m, k, "rows", np.float64), matrix(rng, k, n, right, np.float64)
-        bias = rng.standard_normal((m, n))
-        c = matrix(rng, m, n, result, np.float64) if accumulate else empty(m, n, result, np.float64)
-        start = c.copy() if accumulate else 0.0
-        epilogue = bias_and_square(element_type(np.float64), bias)
-        harness.run_matmul(a, b, c, epilogue=epilogue, accumulate=accumulate)
-        np.testing.assert_allclose(c, (start + a @ b + bias) ** 2, rtol=1e-11, atol=1e-11)
+    for left, right in (("rows", "rows"), ("columns", "columns")):
+        a, b = matrix(rng, m, k, left, np.float64), matrix(rng, k, n, right, np.float64)
+        total, c = np.zeros((m, n)), empty(m, n, result, np.float64)
+        finish = add_squares_to(element_type(np.float64), total)(n if result == "rows" else m, result == "columns")
+        harness.run_matmul(a, b, c, finish=finish)
+        assert_product(c, a, b)
+        np.testing.assert_array_equal(total, c**2)
+
+
+@pytest.mark.parametrize("shape", FINISHED)
+@pytest.mark.parametrize("ranges", [False, True])
+def test_a_product_that_is_never_whole_in_memory(shape, ranges, monkeypatch):
+    monkeypatch.setattr(matmul_plan, "WINDOW_BYTES", 3000)
+    m, n, k = shape
+    rng = np.random.default_rng(5)
+    for left, right in (("rows", "rows"), ("columns", "columns"), ("columns", "rows")):
+        a, b = matrix(rng, m, k, left, np.float64), matrix(rng, k, n, right, np.float64)
+        total, held = np.zeros((m, n)), np.full((matmul_window(m, n, k, np.float64) + 1, n), np.nan)
+        strides = [tuple(s // 8 for s in x.strides) for x in (a, b, held)]
+        split = matmul_split(m, n, k, np.float64, *strides, windowed=True)
+        cuts = [(0, m)]
+        if ranges and split is not None and split[0] == "rows":
+            step = split[2]
+            cuts = [(step, m), (0, step)] if step < m else cuts
+        finish = add_squares_to(element_type(np.float64), total)(n)
+        harness.run_matmul(a, b, held, finish=finish, windowed=True, row_ranges=cuts if ranges else None)
+        np.testing.assert_allclose(total, (a @ b) ** 2, rtol=1e-11, atol=1e-11)
+        assert np.isnan(held[-1]).all()
 
 
 @pytest.mark.parametrize("shape", [(40, 30, 64), (41, 33, 20), (64, 1, 100), (130, 20, 700), (9, 5, 3), (3, 3, 3)])
@@ -241,31 +257,11 @@ def test_rows_split_anyhow_have_the_same_bits(shape, result):
             assert np.isnan(first[cuts[1] :]).all()
 
 
-def test_row_ranges_with_an_epilogue():
-    rng = np.random.default_rng(6)
-    a, b, bias = (rng.standard_normal(s) for s in [(37, 600), (600, 29), (37, 29)])
-    epilogue = bias_and_square(element_type(np.float64), bias)
-    whole = harness.run_matmul(a, b, empty(37, 29, "rows", np.float64), epilogue=epilogue)
-    strides = (600, 1), (29, 1), (29, 1)
-    tile = matmul_row_tile(37, 29, 600, np.float64, *strides, vector_bytes=harness.host_vector_bytes())
-    split = [(tile, 37), (0, tile)]
-    parts = harness.run_matmul(a, b, empty(37, 29, "rows", np.float64), epilogue=epilogue, row_ranges=split)
-    np.testing.assert_array_equal(parts, whole)
-    np.testing.assert_allclose(whole, (a @ b + bias) ** 2, rtol=1e-10, atol=1e-10)
-
-
 @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (1, 20, 0)])
 def test_empty_dimensions(shape):
     m, n, k = shape
     a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
     np.testing.assert_array_equal(harness.run_matmul(a, b, empty(m, n, "rows", np.float32)), np.zeros((m, n)))
-    start = np.full((m, n), 2.5, np.float32)
-    np.testing.assert_array_equal(harness.run_matmul(a, b, start.copy(), accumulate=True), start)
-    bias = np.arange(m * n, dtype=np.float32).reshape(m, n)
-    epilogue = bias_and_square(element_type(np.float32), bias)
-    if m * n:
-        c = harness.run_matmul(a, b, empty(m, n, "rows", np.float32), epilogue=epilogue)
-        np.testing.assert_array_equal(c, bias**2)
 
 
 def test_infinities_and_nans_stay_where_they_belong():

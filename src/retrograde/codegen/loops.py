@@ -75,15 +75,23 @@ def emit_fused(k: KernelEmitter, body: Graph, operands: list[View], outputs: lis
     _Nest(k, body, operands, outputs).emit()
 
 
+def emit_piece(
+    k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View],
+    height: int | ir.Value, width: int | ir.Value, first: ir.Value,
+) -> None:  # fmt: skip
+    """Emit it for a piece of a space of two axes, where all views begin; sums down the columns go on but in the `first` rows."""
+    _Nest(k, body, operands, outputs, merge=False).emit_piece(height, width, first)
+
+
 class _Nest:
-    def __init__(self, k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View]):
+    def __init__(self, k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View], merge: bool = True):
         self.k, self.body = k, body
         self.space = space_of(body)
         self.views = dict(zip(body.inputs, operands))
         self.stores = dict(zip(body.outputs, outputs))
         self.indexed = any(eq.primitive.lowering == "element" for eq in body.equations)
         reductions = [eq for eq in body.equations if eq.primitive.lowering == "reduction"]
-        self.axes = self._merge_axes(reductions)
+        self.axes = self._merge_axes(reductions) if merge else [(a,) for a in range(len(self.space))]
         self.reductions = [self._reduction(eq) for eq in reductions]
 
     # -- axes
@@ -141,6 +149,14 @@ class _Nest:
         step = LINE if shared == len(lengths) - 1 else 1
         self._nest([self.k.share(n, step) if d == shared else (0, n) for d, n in enumerate(lengths)])
 
+    def emit_piece(self, height: int | ir.Value, width: int | ir.Value, first: ir.Value) -> None:
+        ranges = [(0, height), (0, width)]
+        if self.reductions:
+            with self.k.b.if_then(first):
+                for r in self.reductions:
+                    self._clear(r, ranges)
+        self._nest(ranges, goes_on=bool(self.reductions))
+
     def _shared_axis(self, lengths: list[int]) -> int | None:
         """The outermost axis that is long enough, else the longest, of those that no reduction sums over."""
         free = [d for d, n in enumerate(lengths) if n > 1 and not any(r.reduced[d] for r in self.reductions)]
@@ -148,14 +164,15 @@ class _Nest:
             return None
         return next((d for d in free if lengths[d] >= 8), max(free, key=lambda d: lengths[d]))
 
-    def _nest(self, ranges: list[tuple]) -> None:
+    def _nest(self, ranges: list[tuple], goes_on: bool = False) -> None:
         k, last = self.k, ranges[-1][1] if len(ranges) > 1 else None
-        self.unrolled = isinstance(last, int) and last <= SHORT and last * len(self.body.equations) <= UNROLLED
+        short = isinstance(last, int) and last <= SHORT and last * len(self.body.equations) <= UNROLLED
+        self.unrolled = short and not goes_on
         for r in self.reductions:
             r.columns = last if self.unrolled and not r.reduced[-1] else 1
             if r.in_register:
                 r.slots = [k.alloca(register_type(r.out.dtype)) for _ in range(r.columns)]
-            else:
+            elif not goes_on:
                 self._clear(r, ranges)
         self._level(0, ranges, [])
 

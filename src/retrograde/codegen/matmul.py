@@ -19,40 +19,42 @@ from retrograde.errors import CompileError, ShapeError
 from retrograde.types import is_bfloat16
 
 from .matmul_bf16 import PairProduct, plan_pairs
-from .matmul_ir import F32, Lanes, element_type, load, loop, nothing, offset, scale, store
-from .matmul_loops import Product, Range
+from .matmul_ir import F32, Lanes, element_type, loop, nothing, offset, scale, store
+from .matmul_loops import Finish, Product, Range
 from .matmul_plan import MatmulPlan, Strides, plan_matmul
-from .matmul_tile import Epilogue
+
+_FAR = (1 << 20, 1 << 20)  # steps that make either operand worth a copy
 
 
-def _plan(m: int, n: int, k: int, dtype: Any, a: Strides, b: Strides, c: Strides, *, vector_bytes: int = 64) -> MatmulPlan:
+def _plan(m: int, n: int, k: int, dtype: Any, a: Strides, b: Strides, c: Strides, **options: Any) -> MatmulPlan:
     plan = plan_pairs if is_bfloat16(np.dtype(dtype)) else plan_matmul
-    return plan(m, n, k, dtype, a, b, c, vector_bytes=vector_bytes)
+    return plan(m, n, k, dtype, a, b, c, **options)
 
 
 def matmul_scratch_bytes(
-    m: int,
-    n: int,
-    k: int,
-    dtype: Any,
-    a_strides: Strides,
-    b_strides: Strides,
-    c_strides: Strides,
-    *,
-    vector_bytes: int = 64,
-) -> int:
+    m: int, n: int, k: int, dtype: Any, a_strides: Strides, b_strides: Strides, c_strides: Strides, *,
+    vector_bytes: int = 64, windowed: bool = False,
+) -> int:  # fmt: skip
     """Return the bytes of scratch memory (of each thread) that `emit_matmul` needs; often 0."""
-    return _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes).scratch_bytes
+    options = {"vector_bytes": vector_bytes, "windowed": windowed}
+    return _plan(m, n, k, dtype, a_strides, b_strides, c_strides, **options).scratch_bytes
 
 
-def matmul_scratch_bound(m: int, n: int, k: int, dtype: Any, *, vector_bytes: int = 64) -> int:
+def matmul_scratch_bound(m: int, n: int, k: int, dtype: Any, *, vector_bytes: int = 64, windowed: bool = False) -> int:
     """Return bytes of scratch memory that suffice for this product whatever the strides turn out to be."""
-    far = (1 << 20, 1 << 20)  # steps that make either operand worth a copy
+    options = {"vector_bytes": vector_bytes, "windowed": windowed}
     return max(
-        matmul_scratch_bytes(m, n, k, dtype, left, far, result, vector_bytes=vector_bytes)
-        for left in (far, (1, far[0]))
+        matmul_scratch_bytes(m, n, k, dtype, left, _FAR, result, **options)
+        for left in (_FAR, (1, _FAR[0]))
         for result in ((n, 1), (1, m))
     )
+
+
+def matmul_window(m: int, n: int, k: int, dtype: Any, *, vector_bytes: int = 64) -> int:
+    """Return how many rows of C, of n elements each, suffice for a `windowed` product whatever the operands' strides."""
+    options = {"vector_bytes": vector_bytes, "windowed": True}
+    layouts = ((left, right) for left in (_FAR, (k, 1), (1, _FAR[0])) for right in (_FAR, (n, 1), (1, k)))
+    return max(_plan(m, n, k, dtype, *both, (n, 1), **options).window[0] for both in layouts)
 
 
 def matmul_row_tile(
@@ -83,18 +85,24 @@ def matmul_split(
     c_strides: Strides,
     *,
     vector_bytes: int = 64,
+    rows_whole: bool = False,
+    windowed: bool = False,
 ) -> tuple[str, int, int] | None:
     """Say how threads share the product: `("rows" | "columns", extent, step)` of C; None if they cannot.
 
     Ranges must begin and end at multiples of `step`, or at the extent. That way is taken which two threads share more
-    evenly, less the copying of an operand that both would do.
+    evenly, less the copying of an operand that both would do. `rows_whole` says that only columns may be split; a
+    windowed product is split by rows.
     """
-    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes, windowed=windowed)
     if plan.kind == "straight" or min(m, n, k) == 0:
         return None
     ways = [(_half(plan.m, plan.rows) + 0.1 * plan.pack_b, plan.swapped, plan.m, plan.rows)]
-    if plan.kind == "tiles":
+    if plan.kind == "tiles" and not plan.windowed:
         ways.append((_half(plan.n, plan.panel) + 0.1 * plan.pack_a, not plan.swapped, plan.n, plan.panel))
+    ways = [way for way in ways if way[1] or not rows_whole]
+    if not ways:
+        return None
     share, columns, extent, step = min(ways)
     return ("columns" if columns else "rows", extent, step) if share < 0.85 else None
 
@@ -119,23 +127,23 @@ def emit_matmul(
     c_strides: Strides,
     *,
     vector_bytes: int = 64,
-    accumulate: bool = False,
-    epilogue: Epilogue | None = None,
+    finish: Finish | None = None,
+    windowed: bool = False,
     scratch: ir.Value | None = None,
     row_begin: ir.Value | None = None,
     row_end: ir.Value | None = None,
     column_begin: ir.Value | None = None,
     column_end: ir.Value | None = None,
 ) -> None:
-    """Emit C[m, n] = A[m, k] @ B[k, n], or += with `accumulate`, and leave the builder behind the product.
+    """Emit C[m, n] = A[m, k] @ B[k, n], and leave the builder behind the product.
 
     `a`, `b`, `c` are pointers to float32 or float64 elements, or `a`, `b` to bfloat16 and `c` to float32 (on a processor with
     AVX512-BF16, k even); strides are (row, column) in elements, static,
     0 for a broadcast operand. C must not overlap A or B. `vector_bytes` is the width of the target's vectors.
 
-    `epilogue(builder, value, row, column, width)` returns what is stored in place of `value`: `width`
-    elements (a scalar if that is 1) of one row of the finished product, of which `row` and `column` (i64)
-    locate the first. `width` may be any number up to the lanes of a vector, not only a power of two.
+    `finish(builder, place, rows, columns)` is called where a piece of C is done: its ranges (begin, end), Python integers
+    where they are static, and where its first element lies. All of C is finished once, in pieces that are still near. With
+    `windowed`, `c` points at memory for `matmul_window(...)` rows, of this thread alone, and nobody else sees them.
 
     `scratch` points at `matmul_scratch_bytes(...)` bytes, of this thread alone. `row_begin` and `row_end`
     (i64) limit the product to some rows: multiples of `matmul_row_tile(...)`, or m; `column_begin` and
@@ -145,7 +153,7 @@ def emit_matmul(
     and `CompileError` where scratch memory is needed and missing.
     """
     _check(m, n, k, c_strides)
-    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes)
+    plan = _plan(m, n, k, dtype, a_strides, b_strides, c_strides, vector_bytes=vector_bytes, windowed=windowed)
     if m == 0 or n == 0:
         return
     pairs = is_bfloat16(np.dtype(dtype))
@@ -154,28 +162,22 @@ def emit_matmul(
     end: ir.Value | int = m if row_end is None else row_end
     columns: Range = (0 if column_begin is None else column_begin, n if column_end is None else column_end)
     if k == 0:
-        if epilogue is not None or not accumulate:
-            _over_elements(builder, element, c, c_strides, (begin, end), columns, accumulate, epilogue)
+        _clear(builder, element, c, c_strides, (begin, end), columns)
+        if finish is not None:
+            at = offset(builder, c, scale(builder, begin, c_strides[0]), element)
+            finish(builder, offset(builder, at, scale(builder, columns[0], c_strides[1]), element), (begin, end), columns)
         return
     if plan.scratch_bytes and scratch is None:
         raise CompileError(
             f"the product ({m}, {k}) @ ({k}, {n}) packs an operand and was given no scratch memory: pass "
             f"a pointer to the {plan.scratch_bytes} bytes that matmul_scratch_bytes names"
         )
-
-    def product(x, x_strides, y, y_strides, then) -> Product:
-        if pairs:
-            return PairProduct(plan, x, y, c, scratch, accumulate, then, x_strides, y_strides[::-1])
-        return Product(plan, element, x, y, c, scratch, accumulate, then)
-
-    if plan.swapped:
-        # Vectors run along the rows of C here, and an epilogue wants them along columns: it gets a pass of
-        # its own.
-        product(b, b_strides[::-1], a, a_strides[::-1], None).emit(builder, columns, (begin, end))
-        if epilogue is not None:
-            _over_elements(builder, element, c, c_strides, (begin, end), columns, True, epilogue)
-        return
-    product(a, a_strides, b, b_strides, epilogue).emit(builder, (begin, end), columns)
+    x, x_strides, y, y_strides = (b, b_strides[::-1], a, a_strides[::-1]) if plan.swapped else (a, a_strides, b, b_strides)
+    if pairs:
+        product = PairProduct(plan, x, y, c, scratch, x_strides, y_strides[::-1], finish)
+    else:
+        product = Product(plan, element, x, y, c, scratch, finish)
+    product.emit(builder, *((columns, (begin, end)) if plan.swapped else ((begin, end), columns)))
 
 
 def _check(m: int, n: int, k: int, c_strides: Strides) -> None:
@@ -188,19 +190,15 @@ def _check(m: int, n: int, k: int, c_strides: Strides) -> None:
         )
 
 
-def _over_elements(builder, element, c, strides, rows: Range, columns: Range, accumulate, epilogue) -> None:
-    """Apply an epilogue to what C holds (or to zeros), element by element."""
-    one = Lanes(0, 1, 1)
+def _clear(builder, element, c, strides, rows: Range, columns: Range) -> None:
+    """C of a product over nothing: zeros."""
 
     def each_row(builder, row, _):
         start = offset(builder, c, scale(builder, row, strides[0]), element)
 
         def each(builder, column, _):
             place = offset(builder, start, scale(builder, column, strides[1]), element)
-            value = load(builder, place, element, one) if accumulate else nothing(element)
-            if epilogue is not None:
-                value = epilogue(builder, value, row, column, 1)
-            store(builder, value, place, element, one)
+            store(builder, nothing(element), place, element, Lanes(0, 1, 1))
             return []
 
         return loop(builder, columns[0], columns[1], 1, each, name="columns")

@@ -28,14 +28,15 @@ from .matmul_plan import MatmulPlan, Strides, plan_matmul
 
 
 def plan_pairs(
-    m: int, n: int, k: int, dtype: Any, a_strides: Strides, b_strides: Strides, c_strides: Strides, *, vector_bytes: int = 64
-) -> MatmulPlan:
+    m: int, n: int, k: int, dtype: Any, a_strides: Strides, b_strides: Strides, c_strides: Strides, *, vector_bytes: int = 64,
+    windowed: bool = False,
+) -> MatmulPlan:  # fmt: skip
     """Plan C[m, n] = A[m, k] @ B[k, n] in pairs along k, which must be even; strides in elements, those of C in float32."""
     if k % 2:
         raise UnsupportedError(f"pairs of bfloat16 need an even depth, not {k}: convert with .astype(np.float32) first")
     left, right = in_place(a_strides), in_place(b_strides[::-1])
     a, b = left or (1, m + 1), right[::-1] if right else (n + 1, 1)  # strides to plan with: not contiguous along k
-    plan = plan_matmul(m, n, k // 2, np.float32, a, b, c_strides, vector_bytes=vector_bytes)
+    plan = plan_matmul(m, n, k // 2, np.float32, a, b, c_strides, vector_bytes=vector_bytes, windowed=windowed)
     if plan.kind == "dots":
         return plan
     apart = (right if plan.swapped else left) is None
@@ -51,15 +52,15 @@ def in_place(strides: Strides) -> Strides | None:
 class PairProduct(Product):
     """A planned product of pairs; `left` and `right` are the operands' strides (across, along k) in bfloat16."""
 
-    def __init__(self, plan: MatmulPlan, a, b, c, scratch, accumulate, epilogue, left: Strides, right: Strides):
-        super().__init__(plan, F32, a, b, c, scratch, accumulate, epilogue)
+    def __init__(self, plan: MatmulPlan, a, b, c, scratch, left: Strides, right: Strides, finish=None):
+        super().__init__(plan, F32, a, b, c, scratch, finish)
         self.left, self.right = left, right
 
     def multiply(self, builder, x, y, z):
         return dot(builder, x, y, z)
 
-    def pack_right(self, builder, start, column, length, lanes) -> None:
-        _pack(builder, self.b, self.right, column, start, length, lanes, self.scratch)
+    def pack_right(self, builder, start, column, length, lanes, goal) -> None:
+        _pack(builder, self.b, self.right, column, start, length, lanes, goal)
 
     def pack_left(self, builder, row, start, length, lanes, goal) -> None:
         _pack(builder, self.a, self.left, row, start, length, lanes, goal)

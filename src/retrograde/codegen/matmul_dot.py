@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
-from .matmul_ir import Lanes, add, fma, load, loop, nothing, offset, shuffle, store, vector_type
+from .matmul_ir import Lanes, fma, load, loop, nothing, offset, shuffle, store, vector_type
 from .matmul_tile import Multiply, Target
 
 
@@ -27,7 +27,7 @@ def emit_dots(
     target: Target,
     multiply: Multiply = fma,
 ) -> None:
-    """Emit C (=|+=) A @ B for `rows` x `columns` elements, each of `width` * `chains` partial sums."""
+    """Emit C = A @ B for `rows` x `columns` elements, each of `width` * `chains` partial sums."""
     kind = vector_type(element, width)
     size = rows * columns
 
@@ -91,9 +91,9 @@ def _add_lanes(builder: ir.IRBuilder, sums: list[ir.Value]) -> ir.Value:
 
 
 def _finish(builder, element, rows, columns, sums: ir.Value, target: Target) -> None:
-    """Add what C holds, apply the epilogue, store: by rows, or one column at once where that can be."""
+    """Store by rows, or one column at once where that can be."""
     strides = target.strides
-    if columns == 1 and rows > 1 and strides[0] == 1 and target.epilogue is None:
+    if columns == 1 and rows > 1 and strides[0] == 1:
         rows, columns, strides = 1, rows, (0, 1)
     for i in range(rows):
         part = sums
@@ -108,13 +108,6 @@ def _finish(builder, element, rows, columns, sums: ir.Value, target: Target) -> 
         for j, lane in pieces:
             value = part if together else shuffle(builder, part, part, [j])
             place = offset(builder, target.pointer, i * strides[0] + j * strides[1], element)
-            if target.accumulate:
-                held = load(builder, place, element, lane)
-                held = held if lane.valid == lane.width else shuffle(builder, held, held, list(range(lane.valid)))
-                value = builder.fadd(held, value)
-            if target.epilogue is not None:
-                row, column = add(builder, target.row, i), add(builder, target.column, j)
-                value = target.epilogue(builder, value, row, column, lane.valid)
             if lane.valid < lane.width:
                 value = shuffle(builder, value, value, [min(x, lane.valid - 1) for x in range(lane.width)])
             store(builder, value, place, element, lane)

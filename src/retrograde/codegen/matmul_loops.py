@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import llvmlite.ir as ir
 
 from .matmul_dot import emit_dots
@@ -11,24 +13,30 @@ from .matmul_plan import MatmulPlan, Strides
 from .matmul_tile import Block, Target, emit_tile
 
 Range = tuple[ir.Value | int, ir.Value | int]
+Finish = Callable[[ir.IRBuilder, ir.Value, Range, Range], None]
 
 
 class Product:
-    """One planned product with its operands, in the frame of the plan."""
+    """One planned product with its operands, in the frame of the plan.
 
-    def __init__(self, plan: MatmulPlan, element, a, b, c, scratch, accumulate, epilogue):
+    `finish` is called where a piece of C is done and still near: a panel, or the strip of rows of a windowed plan, where C is
+    memory for one window.
+    """
+
+    def __init__(self, plan: MatmulPlan, element, a, b, c, scratch, finish: Finish | None = None):
         self.plan, self.element = plan, element
         self.a, self.b, self.c, self.scratch = a, b, c, scratch
-        self.accumulate, self.epilogue = accumulate, epilogue
+        self.finish = finish
+        self.first_row: ir.Value | int = 0  # of what C holds
 
     def multiply(self, builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x * y + z, of vectors."""
         return fma(builder, x, y, z)
 
-    def pack_right(self, builder: ir.IRBuilder, start, column, length, lanes: list[Lanes]) -> None:
-        """Copy a panel of B, from step `start` of k on, to the beginning of scratch."""
+    def pack_right(self, builder: ir.IRBuilder, start, column, length, lanes: list[Lanes], goal: ir.Value) -> None:
+        """Copy a panel of B, from step `start` of k on, to `goal`."""
         source = self._at(builder, self.b, start, column, self.plan.b)
-        emit_pack(builder, self.element, source, self.plan.b, length, lanes, self.scratch)
+        emit_pack(builder, self.element, source, self.plan.b, length, lanes, goal)
 
     def pack_left(self, builder: ir.IRBuilder, row, start, length, lanes: list[Lanes], goal: ir.Value) -> None:
         """Copy a tile's rows of A, from step `start` of k on, to `goal`."""
@@ -45,18 +53,33 @@ class Product:
         elif plan.strip >= plan.m:
             self._blocks(builder, rows, columns)
         else:
+            if plan.windowed and plan.pack_b:
+                self._pack_all(builder, columns)
 
             def strip(builder, begin, _):
                 end = _least(builder, add(builder, begin, plan.strip), rows[1])
+                if plan.windowed:
+                    self.first_row = begin
                 self._blocks(builder, (begin, end), columns)
+                if plan.windowed:
+                    self._done(builder, (begin, end), columns)
                 return []
 
             loop(builder, rows[0], rows[1], plan.strip, strip, name="strip")
 
     def _target(self, builder, row, column) -> Target:
-        strides = self.plan.c
-        place = self._at(builder, self.c, row, column, strides)
-        return Target(place, strides, row, column, self.accumulate, self.epilogue)
+        return Target(self._place(builder, row, column), self.plan.c)
+
+    def _place(self, builder, row, column) -> ir.Value:
+        """Where an element of C lies."""
+        return self._at(builder, self.c, _less(builder, row, self.first_row), column, self.plan.c)
+
+    def _done(self, builder, rows: Range, columns: Range) -> None:
+        """A piece of C is whole."""
+        if self.finish is None:
+            return
+        place = self._place(builder, rows[0], columns[0])
+        self.finish(builder, place, *((columns, rows) if self.plan.swapped else (rows, columns)))
 
     def _at(self, builder, pointer, row, column, strides: Strides) -> ir.Value:
         for index, stride in zip((row, column), strides):
@@ -77,6 +100,7 @@ class Product:
                         builder, self.element, min(plan.rows, plan.m - row), lanes, left, plan.a, right, 0, 0,
                         Block(plan.k), self._target(builder, const(row), const(column)),
                     )  # fmt: skip
+            self._done(builder, (0, plan.m), (0, plan.n))
 
         begin, end = columns if plan.swapped else rows
         if isinstance(begin, int) and isinstance(end, int):
@@ -119,6 +143,7 @@ class Product:
             _spans(builder, (0, plan.n), plan.n, plan.vectors, tile, "dots.columns")
 
         _spans(builder, rows, plan.m, plan.rows, across, "dots.rows")
+        self._done(builder, rows, (0, plan.n))
 
     def _blocks(self, builder, rows: Range, columns: Range) -> None:
         plan = self.plan
@@ -150,7 +175,7 @@ class Product:
             lanes = packed = plan.lanes(breadth)
             right, step, lane = self._at(builder, self.b, start, column, plan.b), plan.b[0], plan.b[1]
             if plan.pack_b:
-                right, step, lane = self.scratch, len(lanes) * plan.width, 1
+                right, step, lane = self._right(builder, start, column, len(lanes)), len(lanes) * plan.width, 1
                 packed = [Lanes(x.start, x.width, x.width) for x in lanes]
             left, strides = self._left(builder, rows, row, start)
             emit_tile(
@@ -159,24 +184,51 @@ class Product:
             )  # fmt: skip
 
         def panel(builder, column, breadth):
-            if plan.pack_b:
-                self.pack_right(builder, start, column, block.length, plan.lanes(breadth))
+            if plan.pack_b and not plan.windowed:
+                self.pack_right(builder, start, column, block.length, plan.lanes(breadth), self.scratch)
 
             def across(builder, row, height):
                 tiles(builder, row, height, column, breadth)
 
             _spans(builder, rows, plan.m, plan.rows, across, "rows")
+            if self.finish is None or plan.windowed:
+                return
+            done = (column, _more(builder, column, breadth))
+            if block.last is True:
+                self._done(builder, rows, done)
+                return
+            with builder.if_then(block.last):
+                self._done(builder, rows, done)
 
         def band(builder, row, height):
             def along(builder, column, breadth):
                 tiles(builder, row, height, column, breadth)
 
             _spans(builder, columns, plan.n, plan.panel, along, "panel")
+            self._done(builder, (row, _more(builder, row, height)), columns)
 
         if plan.rows_first:
             _spans(builder, rows, plan.m, plan.rows, band, "rows")
         else:
             _spans(builder, columns, plan.n, plan.panel, panel, "panel")
+
+    def _pack_all(self, builder, columns: Range) -> None:
+        """Copy all panels of B, each whole."""
+        plan = self.plan
+
+        def panel(builder, column, breadth):
+            lanes = plan.lanes(breadth)
+            self.pack_right(builder, 0, column, plan.k, lanes, self._right(builder, 0, column, len(lanes)))
+
+        _spans(builder, columns, plan.n, plan.panel, panel, "right")
+
+    def _right(self, builder, start, column, vectors: int) -> ir.Value:
+        """Where a packed panel of B lies, from step `start` of k on."""
+        plan = self.plan
+        if not plan.windowed:
+            return self.scratch
+        panel = offset(builder, self.scratch, scale(builder, column, plan.k), self.element)  # columns times k, in whole panels
+        return offset(builder, panel, scale(builder, start, vectors * plan.width), self.element)
 
     def _left(self, builder, rows: Range, row, start) -> tuple[ir.Value, Strides]:
         """Return where a tile reads A, and with which strides."""
@@ -201,6 +253,16 @@ class Product:
             self.pack_left(builder, row, start, block.length, [Lanes(0, plan.slot, height)], goal)
 
         _spans(builder, rows, plan.m, plan.rows, tile, "left")
+
+
+def _more(builder: ir.IRBuilder, x: ir.Value | int, by: int) -> ir.Value | int:
+    return x + by if isinstance(x, int) else add(builder, x, by)
+
+
+def _less(builder: ir.IRBuilder, x: ir.Value | int, by: ir.Value | int) -> ir.Value | int:
+    if isinstance(by, int):
+        return _more(builder, x, -by)
+    return const(0) if x is by else builder.sub(as_i64(x), by, flags=("nsw",))
 
 
 def _least(builder: ir.IRBuilder, x: ir.Value, y: ir.Value | int) -> ir.Value:

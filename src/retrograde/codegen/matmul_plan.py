@@ -31,6 +31,7 @@ BLOCK = 512  # steps of k in a block, about
 ROWS_BYTES = 1 << 20  # bytes of the block of A that every panel of B sweeps: half of a usual L2
 NEAR_BYTES = 48 << 10  # bytes of B from which copying its panels pays for 64 rows, even if it is contiguous
 MID_BYTES = 512 << 10  # the same for 32 rows
+WINDOW_BYTES = 512 << 10  # bytes of C that are held at a time where nobody wants it whole
 PACK_A_BYTES = 256 << 10  # bytes of A from which copying it pays, where its steps along k are far apart
 FAR_STEP = 1024  # bytes of such a step
 
@@ -45,7 +46,8 @@ class MatmulPlan:
     computed). `kind` is "straight", "tiles" or "dots". `rows` by `vectors` is the register tile, `width` the
     lanes of a vector, `chains` the number of partial sums of an element, `block` the length of a block of k,
     `strip` the rows of a block of A, `pack_a` and `pack_b` whether strips of A and
-    panels of B are copied into scratch, `rows_first` whether a large C of short sums is written row by row.
+    panels of B are copied into scratch, `rows_first` whether a large C of short sums is written row by row, `windowed` whether
+    a strip of C is all that is held of it, with B copied whole, once.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class MatmulPlan:
     pack_a: bool
     pack_b: bool
     rows_first: bool = False
+    windowed: bool = False
 
     @property
     def scratch_bytes(self) -> int:
@@ -75,7 +78,9 @@ class MatmulPlan:
 
     @property
     def left_start(self) -> int:
-        """Elements of scratch before the packed strip of A: those of a packed panel of B."""
+        """Elements of scratch before the packed strip of A: those of a packed panel of B, or of all of it."""
+        if self.windowed and self.pack_b:
+            return -(-self.n // self.panel) * self.panel * self.k
         return self.panel * self.block if self.pack_b else 0
 
     @property
@@ -87,6 +92,13 @@ class MatmulPlan:
     def panel(self) -> int:
         """Columns of a full panel of B."""
         return self.vectors * self.width
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of C that are held at a time, in its own frame."""
+        if self.windowed:
+            return min(self.strip, self.m), self.n
+        return (self.n, self.m) if self.swapped else (self.m, self.n)
 
     def lanes(self, columns: int) -> list[Lanes]:
         """Split a panel of `columns` columns into vectors; the last may be partly filled."""
@@ -103,8 +115,12 @@ def plan_matmul(
     c_strides: Strides,
     *,
     vector_bytes: int = 64,
+    windowed: bool = False,
 ) -> MatmulPlan:
-    """Plan C[m, n] = A[m, k] @ B[k, n] with static strides; raises `UnsupportedError` for other dtypes."""
+    """Plan C[m, n] = A[m, k] @ B[k, n] with static strides; raises `UnsupportedError` for other dtypes.
+
+    `windowed` asks that as little of C is held at a time as makes sense.
+    """
     dtype = np.dtype(dtype)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise UnsupportedError(f"matmul kernels multiply float32 or float64, not {dtype}: convert with .astype(np.float32) first")
@@ -132,10 +148,10 @@ def plan_matmul(
     rows, vectors = _tile(m, n, k, width, vector_bytes, chains)
     panels = -(-n // (vectors * width))
     pack_a = width > 1 and a[1] * size >= FAR_STEP and m * k * size >= PACK_A_BYTES and panels >= 4
-    most, near = (BLOCK // 2, ROWS_BYTES // 2) if pack_a else (BLOCK, ROWS_BYTES)  # a packed strip has padding
+    near = ROWS_BYTES // 2 if pack_a else ROWS_BYTES  # a packed strip has padding
     block = k
-    if chains == 1 and k > most * 3 // 2:
-        block = -(-k // round(k / most))
+    if chains == 1 and k > BLOCK * 3 // 2:
+        block = -(-k // round(k / BLOCK))
         block += -block % 8
     strip = m
     largest = max(rows, near // (block * size) // rows * rows) if block else m
@@ -145,7 +161,11 @@ def plan_matmul(
     heavy = (m >= 64 and k * n * size >= NEAR_BYTES) or (m >= 32 and k * n * size >= MID_BYTES)
     pack_b = b[1] != 1 or (panels > 1 and heavy)
     pack_b = width > 1 and (pack_a or pack_b)
-    rows_first = b[1] == 1 and k <= 64 and k * n * size <= ROWS_BYTES and m * n * size > max(4, k) * (1 << 18)
+    windowed = windowed and not straight and not swapped and m * n * size > WINDOW_BYTES
+    if windowed:
+        strip = max(rows, min(strip, WINDOW_BYTES // (n * size)) // rows * rows)
+        pack_b = pack_b or width > 1
+    rows_first = not windowed and b[1] == 1 and k <= 64 and k * n * size <= ROWS_BYTES and m * n * size > max(4, k) * (1 << 18)
     pack_b = pack_b and not rows_first
     kind = "straight" if straight else "tiles"
     return MatmulPlan(
@@ -167,6 +187,7 @@ def plan_matmul(
         pack_a and not straight,
         pack_b and not straight,
         rows_first,
+        windowed,
     )
 
 

@@ -11,7 +11,6 @@ import llvmlite.ir as ir
 from .matmul_ir import (
     I64,
     Lanes,
-    add,
     const,
     fma,
     load,
@@ -25,7 +24,6 @@ from .matmul_ir import (
 )
 from .matmul_pack import gather_row
 
-Epilogue = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value, int], ir.Value]
 Multiply = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
 WORK_PER_TURN = 24  # multiply-adds in one turn of the loop over k, below which it is unrolled
 UNROLL_WHOLE = 128  # multiply-adds of a whole tile below which k needs no loop
@@ -33,9 +31,9 @@ UNROLL_WHOLE = 128  # multiply-adds of a whole tile below which k needs no loop
 
 @dataclass(frozen=True)
 class Block:
-    """A block of k: its length (static, or a value that changes from block to block), and which block it is.
+    """A block of k: its length (static, or a value that changes from block to block), and whether it is first or last.
 
-    `first` and `last` are Python booleans where there is but one block, i1 values otherwise.
+    Both are Python booleans where there is but one block, i1 values otherwise.
     """
 
     length: int | ir.Value
@@ -46,14 +44,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a tile goes: its first element, the strides of C, its place in C, and what precedes the store."""
+    """Where a tile goes: its first element and the strides of C."""
 
     pointer: ir.Value
     strides: tuple[int, int]
-    row: ir.Value
-    column: ir.Value
-    accumulate: bool
-    epilogue: Epilogue | None
 
 
 def emit_tile(
@@ -72,7 +66,7 @@ def emit_tile(
     b_lanes: list[Lanes] | None = None,
     multiply: Multiply = fma,
 ) -> None:
-    """Emit C (=|+=) A @ B for one tile over one block of k.
+    """Emit C = A @ B for one tile over one block of k, which a later block adds to.
 
     `a` points at the tile's first element, `b` at the panel's (step `b_step` along k, `b_lane` along
     columns), or it is a list of rows of vectors that are in registers already. `b_lanes` replaces `lanes` for
@@ -142,48 +136,19 @@ def emit_tile(
 
 
 def _finish(builder, element, rows, lanes, sums, block: Block, target: Target) -> None:
-    """Add what C holds, apply the epilogue, store."""
+    """Add what earlier blocks left in C; store."""
     places = [
-        (
-            i,
-            lane,
-            offset(builder, target.pointer, i * target.strides[0] + lane.start * target.strides[1], element),
-        )
+        (lane, offset(builder, target.pointer, i * target.strides[0] + lane.start * target.strides[1], element))
         for i in range(rows)
         for lane in lanes
     ]
-    one_block = block.first is True
-    if target.accumulate or not one_block:
-        held = [_held(builder, place, element, lane, target.strides[1]) for _, lane, place in places]
-        if not target.accumulate:
-            # The first block finds whatever the memory holds, which must not reach the sum.
-            held = [builder.select(block.first, nothing(value.type), value) for value in held]
+    if block.first is not True:
+        # The first block finds whatever the memory holds, which must not reach the sum.
+        held = [_held(builder, place, element, lane, target.strides[1]) for lane, place in places]
+        held = [builder.select(block.first, nothing(value.type), value) for value in held]
         sums = [builder.fadd(value, total) for value, total in zip(held, sums)]
-    if target.epilogue is None:
-        for (_, lane, place), value in zip(places, sums):
-            _put(builder, value, place, element, lane, target.strides[1])
-        return
-
-    def finished():
-        for (i, lane, place), value in zip(places, sums):
-            row, column = add(builder, target.row, i), add(builder, target.column, lane.start)
-            part = value
-            if lane.valid < lane.width:
-                part = shuffle(builder, value, value, list(range(lane.valid)))
-            part = target.epilogue(builder, part, row, column, lane.valid)
-            if lane.valid < lane.width:
-                part = widen(builder, part, lane.width, lane.valid)
-            _put(builder, part, place, element, lane, target.strides[1])
-
-    if one_block:
-        finished()
-        return
-    with builder.if_else(block.last) as (then, otherwise):
-        with then:
-            finished()
-        with otherwise:
-            for (_, lane, place), value in zip(places, sums):
-                _put(builder, value, place, element, lane, target.strides[1])
+    for (lane, place), value in zip(places, sums):
+        _put(builder, value, place, element, lane, target.strides[1])
 
 
 def _held(builder, place, element, lane: Lanes, step: int) -> ir.Value:
@@ -201,10 +166,3 @@ def _put(builder, value, place, element, lane: Lanes, step: int) -> None:
     for i in range(lane.valid):
         one = shuffle(builder, value, value, [i])
         store(builder, one, offset(builder, place, i * step, element), element, Lanes(0, 1, 1))
-
-
-def widen(builder: ir.IRBuilder, value: ir.Value, width: int, valid: int) -> ir.Value:
-    """Pad a vector of `valid` lanes to `width` lanes of no meaning."""
-    if valid == 1:
-        return splat(builder, value, width)
-    return shuffle(builder, value, value, [min(lane, valid - 1) for lane in range(width)])

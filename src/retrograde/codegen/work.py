@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from retrograde.codegen.loops import space_of
-from retrograde.codegen.products import product_scratch
+from retrograde.codegen.products import finished_scratch, product_scratch
 from retrograde.ir import Equation, Graph
-from retrograde.ops.control import fused, straight
+from retrograde.ops.control import fused, product, straight
 from retrograde.ops.matmul import matmul
 
 BYTES_PER_NS = 40.0  # of one core, from and to the second cache or memory
@@ -33,6 +33,9 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
             rate = 6.4 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
+        if eq.primitive is product:
+            first, nest = map(work, eq.params["body"].equations)
+            return Work(first.ns + nest.ns, first.splits, finished_scratch(eq, vector_bytes))
         if eq.primitive is fused:
             body: Graph = eq.params["body"]
             per_ns = vector_bytes / 2

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ops.branch import branch
-from retrograde.ops.control import fused, scan, straight
+from retrograde.ops.control import fused, product, scan, straight
 
 ALIGNMENT = 64
 
@@ -148,9 +148,15 @@ def _overwritable(eq: Equation, i: int) -> list[int]:
         return [k] if 0 <= k < eq.params["num_carry"] else []
     if eq.primitive.overwrites == i:
         return [0]
+    body: Graph = eq.params.get("body")
+    if eq.primitive is product:
+        first, nest = body.equations
+        if body.inputs[i] in first.inputs or body.inputs[i] not in nest.inputs:
+            return []
+        i = nest.inputs.index(body.inputs[i])
+        return [j for j in _overwritable(nest, i) if j != eq.params["home"]]
     if eq.primitive is not fused:
         return []
-    body: Graph = eq.params["body"]
     operand = body.inputs[i]
     for reader in body.equations:
         space = (reader.inputs[0] if reader.primitive.lowering == "reduction" else reader.outputs[0]).type.shape

@@ -1,4 +1,4 @@
-"""Primitives whose parameter is a graph: `scan` (a loop), and `fused` and `straight`, which optimization makes."""
+"""Primitives whose parameter is a graph: `scan` (a loop), and `fused`, `product` and `straight`, which optimization makes."""
 
 from __future__ import annotations
 
@@ -141,4 +141,5 @@ def _nested(name: str, doc: str) -> Primitive:
 
 
 fused = _nested("fused", "Elementwise operations and reductions over one iteration space: one loop nest.")
+product = _nested("product", "A matrix product and the loop nest that alone reads it, piece by piece: see `optimize/finish.py`.")
 straight = _nested("straight", "A small graph whose every element lives in a register: straight-line code.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from retrograde.ir import Equation, Graph, Var
 from retrograde.ops.control import fused
 from retrograde.optimize.narrow import widens
+from retrograde.optimize.order import in_order
 
 _GROUPED = {"elementwise", "element", "reduction"}
 MAX_GROUP = 96  # equations; more would only spill registers
@@ -45,7 +46,7 @@ def fuse(graph: Graph) -> Graph:
     items: list[tuple[int, Equation]] = [(i, eq) for i, eq in enumerate(graph.equations) if eq not in home]
     for group in groups:
         items.append((group.position, _as_equation(group, home, consumers, outputs)))
-    return Graph(graph.inputs, _in_order(items), graph.outputs, graph.constants)
+    return Graph(graph.inputs, in_order(items), graph.outputs, graph.constants)
 
 
 def _pull_producers(graph: Graph) -> dict[Equation, _Group]:
@@ -153,30 +154,3 @@ def _as_equation(group: _Group, home: dict, consumers: dict, outputs: set) -> Eq
     ]
     inner = Graph(tuple(operands.values()), body, tuple(fresh[out] for out in stored))
     return Equation(fused, tuple(operands), {"body": inner}, tuple(stored), group.equations[-1].source)
-
-
-def _in_order(items: list[tuple[int, Equation]]) -> list[Equation]:
-    """Equations by position, views as late as their first reader wants them but after what they look at."""
-    ready: list[Equation] = []
-    pending = sorted(items, key=lambda item: item[0])
-    producer = {out: eq for _, eq in pending for out in eq.outputs}
-    done: set[Equation] = set()
-
-    def place(root: Equation) -> None:
-        stack = [root]
-        while stack:
-            eq = stack[-1]
-            if eq in done:
-                stack.pop()
-                continue
-            missing = [producer[a] for a in eq.inputs if a in producer and producer[a] not in done]
-            if missing:
-                stack.extend(missing)
-                continue
-            done.add(eq)
-            ready.append(eq)
-            stack.pop()
-
-    for _, eq in pending:
-        place(eq)
-    return ready

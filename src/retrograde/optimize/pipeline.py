@@ -10,6 +10,7 @@ from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 from retrograde.ops.prune import prune
 from retrograde.optimize.chunk import chunk
+from retrograde.optimize.finish import finish
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
 from retrograde.optimize.narrow import narrow, widen_late
@@ -30,7 +31,7 @@ def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
     graph, layouts = settle(widen_late(graph), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
-    return fuse(graph) if straightened is graph else straightened
+    return finish(fuse(graph)) if straightened is graph else straightened
 
 
 def _nested(eq: Equation, pairs: bool, layouts: Given) -> Equation:

@@ -2,7 +2,7 @@
 
 Kernels of products come as vector code whose loops and registers were chosen with care. The whole pipeline walks over them
 for a quarter of the time of compiling and changes next to nothing, so they go into a module of their own, are cleaned up,
-and are linked to the rest, which gets all of it.
+and are linked to the rest, which gets all of it. Loop nests that kernels call, for a piece of their result, are of the rest.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ def _parse(text: str, machine: Any) -> Any:
 
 def _apart(body: str) -> bool:
     """Whether a function is vector code that nobody wants inlined."""
-    return body.startswith("internal") and " noinline" in body[: body.index("\n")] and _VECTOR.search(body) is not None
+    return _kept_apart(body) and _VECTOR.search(body) is not None
+
+
+def _kept_apart(body: str) -> bool:
+    return body.startswith("internal") and " noinline" in body[: body.index("\n")]
 
 
 def split(text: str) -> tuple[str, str]:
@@ -66,13 +70,15 @@ def split(text: str) -> tuple[str, str]:
         return "", text
     calls = {name: {c for c in _NAME.findall(body) if c in functions} for name, body in functions.items()}
 
+    called = {c for name in vectors for c in calls[name] if c not in vectors and _kept_apart(functions[c])}
+
     def module(own: set[str]) -> str:
         """These functions; of the others that they call, those of the other module are declared, the rest is copied."""
         wanted, lines = list(own), [head]
         for name in wanted:
-            wanted += [c for c in calls[name] if c not in wanted and (c in own or c not in vectors)]
+            wanted += [c for c in calls[name] if c not in wanted and (c in own or c not in vectors | called)]
         for name, body in functions.items():
-            body = body.removeprefix("internal ") if name in vectors else body
+            body = body.removeprefix("internal ") if name in vectors | called else body
             if name in wanted:
                 lines.append(f"define {body}\n}}\n")
             elif any(name in calls[caller] for caller in wanted):
