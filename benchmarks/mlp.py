@@ -37,7 +37,7 @@ NAMES = {
 OPTIONAL = ("torch-compile",)
 # sizes, points, batch, most epochs a round (more would learn all by heart, and reckon with subnormal gradients), epochs in order
 CASES = [((30, 64, 32, 2), 1024, 32, 200, 3), ((784, 256, 128, 10), 12_800, 128, 50, 1)]
-LARGE = ((1024, 2048, 2048, 1024), 5_120, 512, 1, 1)
+LARGE = ((1024, 2048, 2048, 1024), 5_120, 512, 3, 1)
 
 
 def make_task(sizes: tuple[int, ...], points: int, batch: int) -> Task:

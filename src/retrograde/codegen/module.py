@@ -20,7 +20,7 @@ from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import emit_finished, emit_product, finished_scratch, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, constant, memory_type
-from retrograde.codegen.straight import emit_straight
+from retrograde.codegen.straight import emit_rows, emit_straight
 from retrograde.codegen.subnormals import flushing
 from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
 from retrograde.codegen.view import View
@@ -29,7 +29,7 @@ from retrograde.ir import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.digest import digest_equation
 from retrograde.ir.layout import Layout
 from retrograde.ops.branch import branch
-from retrograde.ops.control import fused, product, scan, straight
+from retrograde.ops.control import by_rows, fused, product, scan, straight
 from retrograde.ops.index import nearest
 from retrograde.ops.matmul import matmul
 
@@ -246,6 +246,8 @@ class _Module:
             emit_straight(k, eq.params["body"], operands, results)
         elif eq.primitive is matmul:
             emit_product(k, operands[0], operands[1], results[0], self.vector_bytes)
+        elif eq.primitive is by_rows:
+            emit_rows(k, eq, operands, results)
         elif eq.primitive is product:
             emit_finished(k, eq, operands, results, self.vector_bytes)
         elif eq.primitive.lowering == "kernel":

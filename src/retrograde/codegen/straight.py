@@ -1,4 +1,4 @@
-"""A `straight` equation: a small graph in straight-line code, every element in a register.
+"""A `straight` equation: a small graph in straight-line code, every element in a register; and `by_rows`, a loop around one.
 
 Arrays are NumPy object arrays of LLVM values while the code is made, so transposes, slices and broadcasts are NumPy's own
 and cost nothing at run time. All loads come before all stores.
@@ -13,10 +13,12 @@ import numpy as np
 from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
-from retrograde.codegen.loops import _identity, _operand_dtype
-from retrograde.codegen.scalar import constant
+from retrograde.codegen.loops import Accumulator, _identity, _operand_dtype
+from retrograde.codegen.scalar import constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir.layout import Layout
+from retrograde.ops.control import is_row
 from retrograde.ops.matmul import matmul
 
 
@@ -30,6 +32,41 @@ def emit_straight(k: KernelEmitter, body: Graph, operands: list[View], outputs: 
         elements = state.array(out)
         for index in np.ndindex(*elements.shape):
             k.store(view, index, elements[index])
+
+
+def emit_rows(k: KernelEmitter, eq: Equation, operands: list[View], outputs: list[View]) -> None:
+    """Emit a `by_rows` equation: straight-line code for a row in a loop that LLVM can widen; sums are kept in registers."""
+    body: Graph = eq.params["body"]
+    sums = [(atom, view) for atom, view in zip(body.outputs, outputs) if not is_row(atom)]
+    slots = {}
+    for atom, view in sums:
+        for index in np.ndindex(*view.shape):
+            slots[atom, index] = k.alloca(register_type(view.dtype))
+            k.b.store(constant(0, view.dtype), slots[atom, index])
+    for i in k.count(eq.params["length"]):
+        state = _Straight(k, {var: _at(k, v, i) if c else v for var, v, c in zip(body.inputs, operands, eq.params["cut"])})
+        for step in body.equations:
+            if not state.look(step):
+                state.values[step.outputs[0]] = state.apply(step)
+        for atom, view in zip(body.outputs, outputs):
+            elements = state.array(atom)
+            for index in np.ndindex(*elements.shape):
+                if is_row(atom):
+                    k.store(_at(k, view, i), index, elements[index])
+                else:
+                    slot = slots[atom, index]
+                    held = k.b.load(slot, typ=register_type(view.dtype))
+                    k.b.store(Accumulator(k.b, view.dtype).add(held, elements[index]), slot)
+    for atom, view in sums:
+        for index in np.ndindex(*view.shape):
+            k.store(view, index, k.b.load(slots[atom, index], typ=register_type(view.dtype)))
+
+
+def _at(k: KernelEmitter, view: View, row) -> View:
+    """One row, its axis kept."""
+    layout = view.layout
+    pointer = k.address(view, (row, *[0] * (len(view.shape) - 1)))
+    return View(pointer, Layout((1, *layout.shape[1:]), layout.strides), view.dtype)
 
 
 class _Straight:

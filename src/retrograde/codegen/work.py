@@ -9,7 +9,7 @@ from typing import NamedTuple
 from retrograde.codegen.loops import space_of
 from retrograde.codegen.products import finished_scratch, product_scratch
 from retrograde.ir import Equation, Graph
-from retrograde.ops.control import fused, product, straight
+from retrograde.ops.control import by_rows, fused, product, straight
 from retrograde.ops.matmul import matmul
 
 BYTES_PER_NS = 40.0  # of one core, from and to the second cache or memory
@@ -41,6 +41,9 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             per_ns = vector_bytes / 2
             flops = sum(_flops(inner) for inner in body.equations)
             return Work(CALL_NS + max(flops / per_ns, moved), _has_free_axis(body), 0)
+        if eq.primitive is by_rows:
+            steps = sum(_flops(inner) for inner in eq.params["body"].equations) * eq.params["length"]
+            return Work(CALL_NS + steps / (vector_bytes / 4), False, 0)
         if eq.primitive is straight:
             return Work(CALL_NS + sum(_flops(inner) for inner in eq.params["body"].equations) / 4, False, 0)
         return Work(CALL_NS + 4 * moved, False, 0)

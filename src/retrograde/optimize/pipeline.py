@@ -14,6 +14,7 @@ from retrograde.optimize.finish import finish
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
 from retrograde.optimize.narrow import narrow, widen_late
+from retrograde.optimize.rows import rows
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
@@ -31,7 +32,7 @@ def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
     graph, layouts = settle(widen_late(graph), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
-    return finish(fuse(graph)) if straightened is graph else straightened
+    return finish(fuse(rows(graph))) if straightened is graph else straightened
 
 
 def _nested(eq: Equation, pairs: bool, layouts: Given) -> Equation:
