@@ -18,7 +18,6 @@ from retrograde.codegen.scalar import constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ir.layout import Layout
-from retrograde.ops.control import is_row
 from retrograde.ops.matmul import matmul
 
 
@@ -37,7 +36,8 @@ def emit_straight(k: KernelEmitter, body: Graph, operands: list[View], outputs: 
 def emit_rows(k: KernelEmitter, eq: Equation, operands: list[View], outputs: list[View]) -> None:
     """Emit a `by_rows` equation: straight-line code for a row in a loop that LLVM can widen; sums are kept in registers."""
     body: Graph = eq.params["body"]
-    sums = [(atom, view) for atom, view in zip(body.outputs, outputs) if not is_row(atom)]
+    kept = eq.params["kept"]
+    sums = list(zip(body.outputs[kept:], outputs[kept:]))
     slots = {}
     for atom, view in sums:
         for index in np.ndindex(*view.shape):
@@ -48,15 +48,15 @@ def emit_rows(k: KernelEmitter, eq: Equation, operands: list[View], outputs: lis
         for step in body.equations:
             if not state.look(step):
                 state.values[step.outputs[0]] = state.apply(step)
-        for atom, view in zip(body.outputs, outputs):
+        for atom, view in zip(body.outputs[:kept], outputs):
             elements = state.array(atom)
             for index in np.ndindex(*elements.shape):
-                if is_row(atom):
-                    k.store(_at(k, view, i), index, elements[index])
-                else:
-                    slot = slots[atom, index]
-                    held = k.b.load(slot, typ=register_type(view.dtype))
-                    k.b.store(Accumulator(k.b, view.dtype).add(held, elements[index]), slot)
+                k.store(_at(k, view, i), index, elements[index])
+        for atom, view in sums:
+            elements = state.array(atom)
+            for index in np.ndindex(*elements.shape):
+                held = k.b.load(slots[atom, index], typ=register_type(view.dtype))
+                k.b.store(Accumulator(k.b, view.dtype).add(held, elements[index]), slots[atom, index])
     for atom, view in sums:
         for index in np.ndindex(*view.shape):
             k.store(view, index, k.b.load(slots[atom, index], typ=register_type(view.dtype)))

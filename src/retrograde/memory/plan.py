@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ops.branch import branch
-from retrograde.ops.control import by_rows, fused, is_row, product, scan, straight
+from retrograde.ops.control import by_rows, fused, product, scan, straight
 
 ALIGNMENT = 64
 
@@ -144,7 +144,7 @@ def _overwritable(eq: Equation, i: int) -> list[int]:
     if eq.primitive is straight:
         return list(range(len(eq.outputs)))  # all loads come before all stores
     if eq.primitive is by_rows:  # all of a row is loaded before any of it is stored
-        return [j for j, out in enumerate(eq.params["body"].outputs) if eq.params["cut"][i] and is_row(out)]
+        return list(range(eq.params["kept"])) if eq.params["cut"][i] else []
     if eq.primitive is scan:
         k = i - eq.params["num_consts"]
         return [k] if 0 <= k < eq.params["num_carry"] else []

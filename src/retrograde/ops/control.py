@@ -145,26 +145,20 @@ by_rows.__doc__ = "One graph for each of `length` rows, which are cut from the o
 
 
 @by_rows.def_type
-def _rows_type(*types: ArrayType, body: Graph, length: int, cut: tuple[bool, ...]) -> tuple[ArrayType, ...]:
-    """Outputs of the body with a first axis of length 1 are rows, all others are added up over the rows."""
+def _rows_type(*types: ArrayType, body: Graph, length: int, cut: tuple[bool, ...], kept: int) -> tuple[ArrayType, ...]:
+    """The first `kept` outputs of the body are rows, the others are added up over the rows."""
     given = [t.with_shape((1, *t.shape[1:])) if c else t for t, c in zip(types, cut)]
     if [var.type for var in body.inputs] != given:
         raise GraphTypeError(f"by_rows: the body takes {_shown(v.type for v in body.inputs)}; it was given {_shown(given)}")
-    return tuple(a.type.with_shape((length, *a.type.shape[1:])) if is_row(a) else a.type for a in body.outputs)
-
-
-def is_row(atom: Any) -> bool:
-    """Whether an output of a `by_rows` body is a row, rather than something to be added up."""
-    return atom.type.shape[:1] == (1,)
+    rows = (a.type.with_shape((length, *a.type.shape[1:])) for a in body.outputs[:kept])
+    return (*rows, *(a.type for a in body.outputs[kept:]))
 
 
 @by_rows.def_reference
-def _rows_reference(*args: Any, body: Graph, length: int, cut: tuple[bool, ...]) -> tuple:
+def _rows_reference(*args: Any, body: Graph, length: int, cut: tuple[bool, ...], kept: int) -> tuple:
     steps = [evaluate(body, [x[i : i + 1] if c else x for x, c in zip(args, cut)]) for i in range(length)]
-    return tuple(
-        np.concatenate(parts) if is_row(a) else np.sum(parts, axis=0, dtype=a.type.dtype)[()]
-        for a, parts in zip(body.outputs, zip(*steps))
-    )
+    results = list(zip(*steps))
+    return (*map(np.concatenate, results[:kept]), *(np.sum(x, axis=0, dtype=np.result_type(x[0]))[()] for x in results[kept:]))
 
 
 fused = _nested("fused", "Elementwise operations and reductions over one iteration space: one loop nest.")

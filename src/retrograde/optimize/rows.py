@@ -106,7 +106,8 @@ def _rebuilt(graph: Graph, group: list[Equation], length: int) -> Graph:
     wanted = [eq.outputs[0] for eq in group if eq.primitive.lowering != "view" and eq.outputs[0] in needed]
     results = sorted(wanted, key=lambda out: not _has_rows(out, length))  # sums last
     cut = tuple(_has_rows(a, length) for a in read)
-    params = {"body": _row(group, tuple(read), results, length), "length": length, "cut": cut}
+    kept = sum(_has_rows(out, length) for out in results)
+    params = {"body": _row(group, tuple(read), results, length), "length": length, "cut": cut, "kept": kept}
     whole = Equation(by_rows, tuple(read), params, tuple(results), group[-1].source)
     views = {eq for eq in group if eq.primitive.lowering == "view" and eq.outputs[0] in needed}
     last = graph.equations.index(group[-1])
