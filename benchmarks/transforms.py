@@ -12,6 +12,7 @@ checked against the others'.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import Missing, Row, clock, quartiles, run_script
+from harness import PAUSE, Missing, Row, clock, quartiles, run_script
 
 UNIT = "µs a call"
 NAMES = {"retrograde": "retrograde", "jax": "JAX (jit)", "torch": "PyTorch (torch.func)"}
@@ -76,24 +77,24 @@ def states(xp: Any, params: Any, steps: int) -> Any:
 class Program:
     """`value` is the scalar that is minimized, by its first argument; `residual` what is squared, for the Jacobian.
 
-    `each` is an example's part of the value, by the first argument, which the examples (the last) are mapped over.
+    `each` is an example's part of the value, by the first argument, with its arguments and the axes they are mapped over.
     """
 
     case: str
     value: Callable
     residual: Callable
     args: tuple
-    each: Callable | None = None
+    each: tuple[Callable, tuple, tuple] | None = None
 
 
 def programs() -> list[Program]:
     """The three, on arguments that do not change."""
     rng = np.random.default_rng(0)
     params = rng.normal(size=8), rng.normal(size=(8, 4)), 0.3 * rng.normal(size=(8, 4))
+    args = params, rng.normal(size=(500, 4))
     mixture = Program(
-        "mixture of Gaussians", lambda xp, p, x: -xp.mean(densities(xp, p, x)), densities, (params, rng.normal(size=(500, 4))),
-        lambda xp, p, x: -densities(xp, p, x),
-    )  # fmt: skip
+        "mixture of Gaussians", lambda xp, p, x: -xp.mean(densities(xp, p, x)), densities, args, (densities, args, (None, 0))
+    )
     cameras = np.concatenate([0.2 * rng.normal(size=(20, 6)), np.tile([2.0, 0.01, -0.001], (20, 1))], 1)
     cameras[:, 5] -= 5
     points, which = rng.normal(size=(60, 3)), (rng.integers(20, size=400), rng.integers(60, size=400))
@@ -104,7 +105,8 @@ def programs() -> list[Program]:
 
     bundle = Program(
         "bundle adjustment", lambda xp, *args: xp.mean(error(xp, *args) ** 2), error, (cameras, points, *which, marks),
-        lambda xp, cameras, points, c, p, marks: xp.mean(error(xp, cameras, points, c, p, marks) ** 2),
+        (lambda xp, camera, point, mark: xp.mean((seen(xp, camera, point) - mark) ** 2),
+         (cameras[which[0]], points[which[1]], marks), (0, 0, 0)),
     )  # fmt: skip
     data = rng.normal(size=201)
 
@@ -203,10 +205,9 @@ def calls(lib: Any, program: Program) -> dict[str, Callable[[], Any]]:
         "Jacobian": ((lib.fwd if few else lib.rev)(residual), args),
     }  # fmt: skip
     if program.each is not None:
-        each = program.each
-        shared = 1 if len(args) == 2 else 2
+        each, examples, axes = program.each
         one = lib.grad(lambda *args: each(xp, *args))
-        made["each example's gradient"] = lib.vmap(one, (None,) * shared + (0,) * (len(args) - shared)), args
+        made["each example's gradient"] = lib.vmap(one, axes), mapped(examples, lib.array)
 
     def call(f: Callable, args: tuple) -> Callable[[], Any]:
         f = lib.jit(f)
@@ -243,6 +244,7 @@ def measure(rounds: int = 7, *, quick: bool = False, peers: Sequence[str] | None
             times: dict[str, list[float]] = {name: [] for name in made}
             for _ in range(rounds):
                 for name in made:
+                    time.sleep(PAUSE)
                     first = clock(made[name][what])
                     count = max(1, min(200, int((0.01 if quick else 0.03) / first)))
                     times[name].append(1e6 * min(clock(made[name][what]) for _ in range(count)))
