@@ -137,18 +137,17 @@ def _along(graph: Graph, number: int) -> Graph:
     equations = []
     for eq in graph.equations:
         eq = eq.replace(tuple(known.get(atom, atom) for atom in eq.inputs))
-        out = eq.outputs[0] if eq.outputs else None
         if eq.primitive in (ew.add, ew.subtract):
             x, y = eq.inputs if eq.primitive is ew.subtract or eq.inputs[0] not in nothing else reversed(eq.inputs)
-            if y in nothing and x not in nothing and x.type == out.type:
-                known[out] = x
+            if y in nothing and x not in nothing and x.type == eq.outputs[0].type:
+                known[eq.outputs[0]] = x
                 continue
         equations.append(eq)
         through = [atom for atom in eq.inputs if atom in moving]
         if through:
             moving.update(eq.outputs)
         if through and not eq.primitive.multiple and nothing.issuperset(through):
-            nothing.add(out)
+            nothing.add(eq.outputs[0])
     outputs = tuple(known.get(atom, atom) for atom in graph.outputs)
     return eliminate_dead(Graph(graph.inputs, equations, outputs, graph.constants))
 
