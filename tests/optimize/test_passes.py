@@ -105,6 +105,12 @@ def test_small_graphs_become_straight_and_large_ones_fuse():
     np.testing.assert_allclose(evaluate(check_graph(fused), [np.ones(10_000)])[0], f(np.ones(10_000)))
 
 
+def test_a_mathematical_function_of_many_elements_is_a_loop():
+    """In straight-line code it would be a call for each; an array of the same size is copied or added to without one."""
+    for f, count, expected in ((np.exp, 60, "straight"), (np.exp, 100, "fused"), (np.negative, 100, "straight")):
+        assert names(optimize(graph_of(f, np.ones(count)))) == [expected]
+
+
 def test_adam_is_one_loop_for_each_parameter():
     adam = rg.optim.Adam()
     params = {"w": np.ones((90, 90), np.float32)}
