@@ -222,3 +222,32 @@ def test_branches_and_while_loops(f, transform):
     np.testing.assert_allclose(second, second.T, rtol=1e-10, atol=1e-10)
     first = rg.grad(lambda x: np.sum(f(x) ** 2))
     np.testing.assert_allclose(second @ T, (first(X + step * T) - first(X - step * T)) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
+def test_columns_of_one_leaf_add_no_zeros_of_others():
+    """And what is made of the basis, here of (5, 40, 5), is computed by the compiled program, not held in it."""
+
+    def f(params, x):
+        a, b, c = params
+        return np.tanh((x[:, None] - a) * b).sum(1) + c - b[0]
+
+    params, x = (np.ones(5), np.linspace(1, 2, 5), 0.5), np.linspace(-1, 1, 40)
+    compiled = rg.jit(rg.jacfwd(f)).lower(params, x)
+    assert max(np.size(value) for value in compiled.source.constants.values()) <= 40
+    for transform in (lambda f: f, rg.jit):
+        by_a, by_b, by_c = transform(rg.jacfwd(f))(params, x)
+        reverse = transform(rg.jacobian(f))(params, x)
+        for one, other in zip((by_a, by_b, by_c), reverse):
+            np.testing.assert_allclose(one, other, atol=1e-13)
+        np.testing.assert_array_equal(by_c, np.ones(40))
+
+
+def test_columns_through_a_loop_that_computes_with_two_leaves():
+    def f(a, b):
+        return rg.scan(lambda c, x: (np.sin(c * a) + x * b, c - b), a * b, np.linspace(0, 1, 4))[1]
+
+    for transform in (lambda f: f, rg.jit):
+        forward = transform(rg.jacfwd(f, (0, 1)))(np.array([0.3, 0.5]), np.array([0.7, -0.2]))
+        reverse = transform(rg.jacobian(f, (0, 1)))(np.array([0.3, 0.5]), np.array([0.7, -0.2]))
+        for one, other in zip(forward, reverse):
+            np.testing.assert_allclose(one, other, atol=1e-13)

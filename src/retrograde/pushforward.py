@@ -15,11 +15,24 @@ import numpy as np
 from retrograde.autodiff import Forward
 from retrograde.batching import Lanes
 from retrograde.errors import DifferentiationError
-from retrograde.ir import evaluate
+from retrograde.ir import Atom, Graph, evaluate
+from retrograde.ir.graph import eliminate_dead
+from retrograde.ops import elementwise as ew
 from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, refuse_subclasses, tracing, user_location
 from retrograde.trace.trace import as_output, input_names, new_input
-from retrograde.transforms import ROWS, differentiable, grad, jacobian, owned, positions_of, split_aux, wanted_of, with_kwargs
+from retrograde.transforms import (
+    ROWS,
+    basis,
+    differentiable,
+    grad,
+    jacobian,
+    owned,
+    positions_of,
+    split_aux,
+    wanted_of,
+    with_kwargs,
+)
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import type_of
 
@@ -101,19 +114,42 @@ class _Line:
     def push_all(self, number: int) -> list[Any]:
         """The derivatives of all outputs by one leaf: each of shape (output's) + (leaf's), columns side by side."""
         leaf = type_of(self.run.leaves[number])
-        parts = [self._columns(number, start, min(start + ROWS, leaf.size)) for start in range(0, max(leaf.size, 1), ROWS)]
+        graph = _along(self.graph, number)
+        parts = [self._columns(graph, number, at, min(at + ROWS, leaf.size)) for at in range(0, max(leaf.size, 1), ROWS)]
         joined = [columns[0] if len(columns) == 1 else np.concatenate(columns) for columns in zip(*parts)]
         shapes = [(*np.shape(out), *leaf.shape) for out in self.run.outputs]
         return owned([np.reshape(np.moveaxis(x, 0, -1), shape) for x, shape in zip(joined, shapes)])
 
-    def _columns(self, number: int, start: int, stop: int) -> list[Any]:
-        lanes, types = Lanes(stop - start), [var.type for var in self.graph.inputs]
+    def _columns(self, graph: Graph, number: int, start: int, stop: int) -> list[Any]:
+        lanes, types = Lanes(stop - start), [var.type for var in graph.inputs]
         tangents = [np.zeros(t.shape, t.dtype)[()] for t in types]
-        own = types[number]
-        tangents[number] = np.eye(lanes.size, own.size, start, dtype=own.dtype).reshape(lanes.size, *own.shape)
+        tangents[number] = basis(lanes.size, types[number], start, list(graph.constants.values()))
         with np.errstate(all="ignore"):
-            found, differ = lanes.evaluate(self.graph, tangents, [i == number for i in range(len(tangents))])
+            found, differ = lanes.evaluate(graph, tangents, [i == number for i in range(len(tangents))])
         return [spread(lanes, x, m) for x, m in zip(found, differ)]
+
+
+def _along(graph: Graph, number: int) -> Graph:
+    """A derivative's graph for tangents that are zero but for one: what only adds zeros is dropped."""
+    moving: set[Atom] = set(graph.inputs)
+    nothing: set[Atom] = moving - {graph.inputs[number]}
+    known: dict[Atom, Atom] = {}
+    equations = []
+    for eq in graph.equations:
+        eq = eq.replace(tuple(known.get(atom, atom) for atom in eq.inputs))
+        if eq.primitive in (ew.add, ew.subtract):
+            x, y = eq.inputs if eq.primitive is ew.subtract or eq.inputs[0] not in nothing else reversed(eq.inputs)
+            if y in nothing and x not in nothing and x.type == eq.outputs[0].type:
+                known[eq.outputs[0]] = x
+                continue
+        equations.append(eq)
+        through = [atom for atom in eq.inputs if atom in moving]
+        if through:
+            moving.update(eq.outputs)
+        if through and not eq.primitive.multiple and nothing.issuperset(through):
+            nothing.add(eq.outputs[0])
+    outputs = tuple(known.get(atom, atom) for atom in graph.outputs)
+    return eliminate_dead(Graph(graph.inputs, equations, outputs, graph.constants))
 
 
 def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:

@@ -18,12 +18,13 @@ from retrograde.autodiff import Backward, backprop
 from retrograde.batching import Lanes
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Builder, Graph, Var, evaluate
+from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import astype
 from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from retrograde.types import ArrayType, kind_of
+from retrograde.types import ArrayType, kind_of, type_of
 
 ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
@@ -108,7 +109,7 @@ class _Linearized:
     def _rows(self, output: int, start: int, stop: int) -> list[Any]:
         lanes, out = Lanes(stop - start), self.outputs[output]
         seeds = {i: np.zeros(self.outputs[i].shape, self.outputs[i].dtype)[()] for i in self.seeds}
-        seeds[output] = np.eye(lanes.size, out.size, start, dtype=out.dtype).reshape(lanes.size, *out.shape)
+        seeds[output] = basis(lanes.size, type_of(out), start, self.kept)
         mapped = [False] * len(self.kept) + [i == output for i in self.seeds]
         with np.errstate(all="ignore"):
             found, differ = lanes.evaluate(self.backward.graph, [*self._values(), *seeds.values()], mapped)
@@ -122,6 +123,16 @@ class _Linearized:
             result.append(tree_unflatten(structure, flat[start : start + len(leaves)]))
             start += len(leaves)
         return result
+
+
+def basis(rows: int, type: ArrayType, start: int, others: Sequence[Any]) -> Any:
+    """Rows of the identity from `start` on, each in the shape of a value.
+
+    Recorded where any of the others is traced: compiled loops then compute what is made of it and need no array of that.
+    """
+    found = np.eye(rows, type.size, start, dtype=type.dtype).reshape(rows, *type.shape)
+    traced = next((x for x in others if isinstance(x, Tracer)), None)
+    return found if traced is None else ew.copy.beside(traced, found)
 
 
 def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:

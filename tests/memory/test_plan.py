@@ -65,3 +65,19 @@ def test_a_training_loop_updates_in_place():
 def test_the_printed_plan_names_peak_and_blocks():
     text = str(rg.jit(lambda x: np.exp(x @ x).sum(0) @ x).lower(np.ones((60, 60))))
     assert "bytes at the peak" in text and "matmul" in text and "fused" in text
+
+
+def test_thousands_of_values_of_one_size_are_placed_apart_and_closely():
+    """Beyond a number of values, those of one size are placed by themselves: a chain's must all be held for its derivative."""
+
+    def chain(x, y):
+        for i in range(700):
+            x = np.concatenate([x[1:], np.sin(x[:1])])  # neither fused nor done in place
+            y = y @ y if i % 100 == 0 else y
+        return np.sum(x) * np.sum(y)
+
+    graph, plan = planned(rg.grad(chain), np.ones(150), np.ones((40, 40)))
+    assert len(plan.blocks) > 2000 and not overlapping(plan)
+    floor = max(sum(b.nbytes for b in plan.blocks if b.start <= t <= b.end) for t in range(len(graph.equations)))
+    assert floor <= plan.peak <= 1.3 * floor
+    assert plan.peak >= max(b.offset + b.nbytes for b in plan.blocks)

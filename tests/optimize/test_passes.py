@@ -61,6 +61,34 @@ def test_simplify_turns_the_operands_of_an_outer_product_instead_of_itself():
     assert names(read_twice).count("multiply") == 1
 
 
+def test_simplify_takes_parts_from_before_they_were_joined():
+    def f(x, y):
+        joined = np.stack([x, np.sin(y)])
+        return joined[0] + joined[1], np.squeeze(np.sum(x, 0, keepdims=True), 0) * y
+
+    graph = simplify(graph_of(f, np.ones(3), np.ones(3)))
+    check_graph(graph)
+    assert "concatenate" not in names(graph) and "slice" not in names(graph)
+    assert names(graph).count("reshape") == 0
+    x, y = np.arange(3.0), np.arange(3.0) + 1
+    for found, expected in zip(evaluate(graph, [x, y]), (x + np.sin(y), x.sum() * y)):
+        np.testing.assert_allclose(found, expected)
+
+
+def test_simplify_leaves_slices_that_take_more_or_less_than_a_part():
+    def f(x, y):
+        joined = np.concatenate([x, y, x])
+        return joined[:3], joined[3:5], joined[5:], joined[2:5], joined[:5], joined[::-1]
+
+    x, y = np.arange(3.0), np.arange(3.0, 5.0)
+    graph = simplify(graph_of(f, x, y))
+    check_graph(graph)
+    assert graph.outputs[0] is graph.outputs[2] is graph.inputs[0] and graph.outputs[1] is graph.inputs[1]
+    assert "slice" in names(graph)
+    for found, expected in zip(rg.jit(f)(x, y), f(x, y), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_settle_gives_outputs_memory_of_their_own():
     graph = settle(graph_of(lambda x: (x, x.T, x.T.reshape(-1), np.float64(1.0), x), np.ones((2, 3))), {})[0]
     check_graph(graph)
@@ -75,6 +103,12 @@ def test_small_graphs_become_straight_and_large_ones_fuse():
     fused = fuse(settle(big, {})[0])
     assert names(fused) == ["fused"]
     np.testing.assert_allclose(evaluate(check_graph(fused), [np.ones(10_000)])[0], f(np.ones(10_000)))
+
+
+def test_a_mathematical_function_of_many_elements_is_a_loop():
+    """In straight-line code it would be a call for each; an array of the same size is copied or added to without one."""
+    for f, count, expected in ((np.exp, 60, "straight"), (np.exp, 100, "fused"), (np.negative, 100, "straight")):
+        assert names(optimize(graph_of(f, np.ones(count)))) == [expected]
 
 
 def test_adam_is_one_loop_for_each_parameter():

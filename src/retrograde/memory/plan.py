@@ -3,13 +3,15 @@
 Each value is live from the equation that writes it to the last that reads it (through views). Values that die where
 another of the same size is written at the same index share memory: updates happen in place. What remains is placed
 greedily by size, largest first (Pisarchyk and Lee, 2020, "Efficient Memory Management for Deep Neural Net Inference",
-section 5), each at the lowest offset free for its lifetime.
+section 5), each at the lowest offset free for its lifetime. Of thousands, those of one size are placed by themselves.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from retrograde.ir import Equation, Graph, Literal, Var
@@ -17,6 +19,7 @@ from retrograde.ops.branch import branch
 from retrograde.ops.control import by_rows, fused, product, scan, straight
 
 ALIGNMENT = 64
+MANY, FREQUENT = 2000, 200  # blocks, and blocks of one size, beyond which they stand on shelves
 
 
 class Slot(NamedTuple):
@@ -176,17 +179,54 @@ def _free(partner: Var, eq: Equation, groups: dict, slots: dict) -> bool:
 
 
 def _place(blocks: list[Block]) -> int:
-    """Give each block its offset; returns the peak."""
-    placed: list[Block] = []
+    """Give each block its offset; returns the peak.
+
+    First fit compares each block with all others, so that where there are very many, those of a frequent size stand on a
+    shelf first: one block for all of them, in which each has a place that is free for its lifetime.
+    """
+    if len(blocks) <= MANY:
+        return _first_fit(blocks)
+    sizes: dict[int, list[Block]] = {}
+    for block in blocks:
+        sizes.setdefault(_aligned(block.nbytes), []).append(block)
+    shelves = [(_shelf(size, same), same) for size, same in sizes.items() if len(same) > FREQUENT]
+    single = [block for same in sizes.values() if len(same) <= FREQUENT for block in same]
+    peak = _first_fit([*single, *(shelf for shelf, _ in shelves)])
+    for shelf, same in shelves:
+        for block in same:
+            block.offset += shelf.offset
+    return peak
+
+
+def _first_fit(blocks: list[Block]) -> int:
+    """The largest first, each at the lowest offset that is free for its lifetime."""
+    placed: list[Block] = []  # by offset
     for block in sorted(blocks, key=lambda b: (-b.nbytes, b.start)):
-        offset = 0
-        for other in sorted((p for p in placed if p.start <= block.end and block.start <= p.end), key=lambda p: p.offset):
-            if offset + _aligned(block.nbytes) <= other.offset:
-                break
-            offset = max(offset, other.offset + _aligned(other.nbytes))
+        offset, size = 0, _aligned(block.nbytes)
+        for other in placed:
+            if other.start <= block.end and block.start <= other.end:
+                if offset + size <= other.offset:
+                    break
+                offset = max(offset, other.offset + _aligned(other.nbytes))
         block.offset = offset
-        placed.append(block)
+        insort(placed, block, key=lambda b: b.offset)
     return max((b.offset + _aligned(b.nbytes) for b in blocks), default=0)
+
+
+def _shelf(size: int, blocks: list[Block]) -> Block:
+    """A block that holds these of one size, each at the lowest place of those that are free when it begins."""
+    free: list[int] = []
+    taken: list[tuple[int, int]] = []  # when a place becomes free, and which
+    places = 0
+    for block in sorted(blocks, key=lambda b: b.start):
+        while taken and taken[0][0] < block.start:
+            heappush(free, heappop(taken)[1])
+        if not free:
+            heappush(free, places * size)
+            places += 1
+        block.offset = heappop(free)
+        heappush(taken, (block.end, block.offset))
+    return Block(places * size, min(b.start for b in blocks), max(b.end for b in blocks), f"shelf of {len(blocks)}")
 
 
 def _aligned(nbytes: int) -> int:

@@ -127,8 +127,23 @@ def _simpler(eq: Equation, producers: dict) -> Atom | None:
         first, second = before.params["axes"], eq.params["axes"]
         if tuple(first[a] for a in second) == tuple(range(len(first))):
             return before.inputs[0]
+    if primitive is sh.reshape and (before := producers.get(inputs[0])) and before.primitive is sh.reshape:
+        return before.inputs[0] if before.inputs[0].type == out else None
+    if primitive is sh.slice_ and (before := producers.get(inputs[0])) and before.primitive is sh.concatenate:
+        return _part(before, eq)
     if primitive is ew.negative and (before := producers.get(inputs[0])) and before.primitive is ew.negative:
         return before.inputs[0]
+    return None
+
+
+def _part(joined: Equation, cut: Equation) -> Atom | None:
+    """The operand of a concatenation that a slice of it takes, if it takes a whole one."""
+    axis, begin = joined.params["axis"], 0
+    for atom in joined.inputs:
+        start = tuple(begin if a == axis else 0 for a in range(len(atom.type.shape)))
+        if cut.params["start"] == start and cut.outputs[0].type == atom.type and set(cut.params["step"]) == {1}:
+            return atom
+        begin += atom.type.shape[axis]
     return None
 
 

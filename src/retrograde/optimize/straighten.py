@@ -9,6 +9,7 @@ from retrograde.ops.control import straight
 from retrograde.ops.matmul import matmul
 
 LIMIT = 2500  # scalar operations; beyond that, code would outgrow the instruction cache and the compiler's patience
+MATH = 10  # floating-point operations an element, from which on an elementwise operation is a mathematical function
 
 
 def work(eq: Equation) -> float:
@@ -16,11 +17,19 @@ def work(eq: Equation) -> float:
     kind = eq.primitive.lowering
     if eq.primitive is matmul:
         return eq.outputs[0].type.size * eq.inputs[0].type.shape[-1]
-    if kind in ("elementwise", "element"):
+    if kind == "elementwise":
+        return eq.outputs[0].type.size * _weight(eq)
+    if kind == "element":
         return eq.outputs[0].type.size
     if kind == "reduction":
         return eq.inputs[0].type.size
     return 0 if kind == "view" or eq.primitive.moves else math.inf
+
+
+def _weight(eq: Equation) -> float:
+    """A mathematical function is a call for each element, where a loop computes a vector of them at once."""
+    flops = eq.primitive.flops
+    return 3 * flops if flops >= MATH else 1
 
 
 def straighten(graph: Graph) -> Graph:
