@@ -9,8 +9,8 @@ import numpy as np
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.numpy.elementwise import isnan, where
 from retrograde.numpy.indexing import getitem
-from retrograde.numpy.reductions import summand
 from retrograde.numpy.reductions import sum as _sum
+from retrograde.numpy.reductions import summand
 from retrograde.numpy.shaping import array, broadcast_to, concatenate, normalize_axis, ravel, reshape
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import accumulate as acc
@@ -169,7 +169,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 def _gradient(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
     n, steps = f.shape[axis], _steps(spacing, f.shape[axis])
     if n < edge_order + 1:
-        raise ShapeError(f"Shape of array too small to calculate a numerical gradient: {n} elements, {edge_order + 1} are required")
+        raise ShapeError(f"gradient: an axis of {n} elements is too short; edge_order {edge_order} wants {edge_order + 1}")
 
     def at(start: int, count: int = 1) -> Any:
         start %= n
@@ -206,7 +206,7 @@ def _steps(spacing: Any, n: int) -> Any:
         return spacing
     places = array(spacing)
     if len(places.shape) != 1 or places.shape[0] != n:
-        raise ShapeError(f"gradient: places of shape {tuple(places.shape)} do not fit an axis of {n} elements; pass a number or {n} places")
+        raise ShapeError(f"gradient: places of shape {tuple(places.shape)} for an axis of {n}; pass a number or {n} places")
     if places.dtype.kind in "iu":
         places = astype(places, np.float64)
     steps = diff(places)

@@ -226,7 +226,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, keepdims: bool = False) -> An
     x, y = promote(np.multiply, x1, x2)
     if not x.shape or not y.shape:
         raise ShapeError("vecdot: 0-d operands have no axis to add along; use * or np.multiply")
-    x, y = (moveaxis(v, axis, -1) for v in (conjugate(x), y))
+    x, y = (moveaxis(v, axis, -1) for v in (conjugate(x) if x.dtype.kind == "c" else x, y))
     if x.shape[-1] != y.shape[-1]:
         raise ShapeError(f"vecdot: lengths {x.shape[-1]} and {y.shape[-1]} along axis {axis} differ")
     both = apply(ew.multiply, x, y)

@@ -153,25 +153,25 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, 
     lines, kept = _lines(a, axis)
     if lines.shape[-1] == 0:
         raise ShapeError(f"np.{name} of no elements has no value: shape {tuple(a.shape)}, axis {axis}")
-    if method not in _CHOOSING:
-        work = np.result_type(a.dtype, 0.0 if weak else q.dtype) if a.dtype.kind == "f" else np.result_type(a.dtype, q.dtype)
-        lines = astype(lines, np.float64 if work.kind != "f" else work)
+    work = a.dtype if weak and a.dtype.kind == "f" else np.result_type(a.dtype, q.dtype)
+    if method not in _CHOOSING and a.dtype.kind != "f":
+        lines = astype(lines, work)
     ordered = sort(lines)
     flat = reshape(q, (-1 if q.size else 0,))
     if skips_nan:
         count = expand_dims(_count(lines), -1)
-        found = _at(ordered, *_METHODS[method](astype(count, flat.dtype), flat), count, method)
+        found = _at(ordered, *_METHODS[method](astype(count, flat.dtype), flat), count, method, work)
         found = _nan_where(count == 0, found) if a.dtype.kind == "f" else found
     else:
         n = lines.shape[-1]
-        found = _at(ordered, *_METHODS[method](n, flat), n, method)
+        found = _at(ordered, *_METHODS[method](n, flat), n, method, work)
         found = _nan_where(isnan(ordered[..., -1:]), found) if a.dtype.kind == "f" else found
     lead = kept if keepdims else lines.shape[:-1]
     return reshape(moveaxis(found, -1, 0), (*q.shape, *lead))
 
 
-def _at(ordered: Any, below: Any, weight: Any, count: Any, method: str) -> Any:
-    """The value at a place of each line and a weight's part of the way to the next; outside, the nearest end."""
+def _at(ordered: Any, below: Any, weight: Any, count: Any, method: str, dtype: np.dtype) -> Any:
+    """The value at a place of each line and a weight's part of the way to the next, in `dtype`; outside, the nearest end."""
     last = count - 1
     place = np.minimum(np.maximum(astype(below, np.int64), 0), np.maximum(last, 0))
     lower = _take(ordered, place)
@@ -179,7 +179,7 @@ def _at(ordered: Any, below: Any, weight: Any, count: Any, method: str) -> Any:
         return lower
     outside = (below < 0) | (astype(below, np.int64) >= last)
     upper = _take(ordered, where(outside, place, np.minimum(place + 1, np.maximum(last, 0))))
-    weight = astype(weight, ordered.dtype)
+    weight = astype(weight, dtype)
     step = upper - lower
     return where(weight >= 0.5, upper - step * (1 - weight), lower + step * weight)
 

@@ -9,7 +9,7 @@ import numpy as np
 from retrograde.errors import ShapeError
 from retrograde.numpy.elementwise import conjugate, where
 from retrograde.numpy.ordering import argsort, searchsorted
-from retrograde.numpy.shaping import array, concatenate, flip, reshape
+from retrograde.numpy.shaping import array, atleast_1d, concatenate, flip
 from retrograde.numpy.table import implements
 from retrograde.ops import correlate as co
 from retrograde.ops import index as ix
@@ -21,11 +21,11 @@ _MODES = ("valid", "same", "full")
 def _vectors(name: str, a: Any, v: Any, mode: str) -> tuple[Any, Any]:
     if mode not in _MODES:
         raise ValueError(f"{name}: mode must be one of 'valid', 'same' or 'full' (got {mode!r})")
-    a, v = (reshape(x, (1,)) if not array(x).shape else array(x) for x in (a, v))
+    a, v = array(a), array(v)
     if len(a.shape) != 1 or len(v.shape) != 1:
         raise ShapeError(f"{name}: two vectors are wanted; their shapes are {tuple(a.shape)} and {tuple(v.shape)}")
     if not a.size or not v.size:
-        raise ShapeError(f"{name}: {'a' if not a.size else 'v'} cannot be empty")
+        raise ShapeError(f"{name}: {'a' if not a.size else 'v'} is empty; there is nothing to slide")
     return promote(np.add, a, v)
 
 
@@ -41,14 +41,14 @@ def _slide(a: Any, v: Any, mode: str) -> Any:
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The sums of a[k + j] times v[j] (conjugate), wherever v lies in a, for as many places, or wherever they meet. O(n m)."""
     a, v = _vectors("correlate", a, v, mode)
-    v = conjugate(v)
+    v = conjugate(v) if v.dtype.kind == "c" else v
     return _slide(a, v, mode) if a.size >= v.size else flip(_slide(v, a, mode))
 
 
 @implements(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The sums of a[k - j] v[j], wherever they meet, for as many places, or where one lies in the other. O(n m)."""
-    a, v = _vectors("convolve", a, v, mode)
+    a, v = _vectors("convolve", atleast_1d(a), atleast_1d(v), mode)
     if a.size < v.size:
         a, v = v, a
     return _slide(a, flip(v), mode)
@@ -62,7 +62,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     """
     x, xp, fp = (astype(array(v), np.float64) for v in (x, xp, fp))
     if len(xp.shape) != 1 or xp.shape != fp.shape or not xp.size:
-        raise ShapeError(f"interp: xp and fp must be vectors of one length, not empty; they are {tuple(xp.shape)} and {tuple(fp.shape)}")
+        raise ShapeError(f"interp: xp and fp must be vectors of one length, not 0; their shapes are {xp.shape} and {fp.shape}")
     if period is not None:
         if not is_traced(period) and period == 0:
             raise ValueError("period must be a non-zero value")

@@ -33,9 +33,9 @@ def cov(
     if any(len(v.shape) > 2 for v in given):
         raise ShapeError("cov: m and y have at most 2 axes")
     dtype = np.result_type(*[v.dtype for v in given], np.float64) if dtype is None else np.dtype(dtype)
-    rows = [astype(atleast_2d(v), dtype) for v in given]
-    if not rowvar:
-        rows = [transpose(x) if len(v.shape) > 1 and (i == 0 or x.shape[0] != 1) else x for i, (v, x) in enumerate(zip(given, rows))]
+    # as in NumPy, a y that is one row is a variable, whatever `rowvar` says
+    turned = [not rowvar and len(v.shape) > 1 and (v is given[0] or v.shape[0] != 1) for v in given]
+    rows = [astype(transpose(v) if turn else atleast_2d(v), dtype) for v, turn in zip(given, turned)]
     x = concatenate(rows) if len(rows) > 1 else rows[0]
     if x.shape[0] == 0:
         return np.zeros((0, 0), dtype)
@@ -119,7 +119,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0, *, length: int 
         weights = astype(array(weights), np.float64)
         if weights.shape != x.shape:
             raise ShapeError(f"bincount: weights of shape {tuple(weights.shape)} for integers of shape {tuple(x.shape)}")
-    return _scatter(x, weights, size)
+    return _scatter(x, weights if x.size else None, size)  # of nothing NumPy gives integers, whatever the weights
 
 
 def _scatter(places: Any, weights: Any, size: int) -> Any:
@@ -150,7 +150,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
             raise ShapeError(f"histogram: weights of shape {tuple(weights.shape)} for {a.size} elements")
         weights = ravel(weights)
     if isinstance(bins, str):
-        raise UnsupportedError(f"np.histogram(bins={bins!r}) is not supported on traced arrays; pass a number of bins, or their edges")
+        raise UnsupportedError(f"np.histogram(bins={bins!r}) is not supported on traced arrays; pass their number, or their edges")
     edges = _edges(a, bins, range)
     common = np.promote_types(a.dtype, edges.dtype)
     values, limits = astype(a, common), astype(edges, common)
@@ -185,4 +185,5 @@ def _edges(a: Any, bins: Any, limits: Any) -> Any:
     first, last = (astype(ew.stop_gradient(f(a)), dtype) for f in (_min, _max))
     alike = apply(ew.equal, first, last)
     first, last = where(alike, first - dtype.type(0.5), first), where(alike, last + dtype.type(0.5), last)
-    return where(np.arange(count + 1) == count, last, np.arange(count + 1, dtype=dtype) * ((last - first) / dtype.type(count)) + first)
+    steps = np.arange(count + 1, dtype=dtype)
+    return where(steps == count, last, steps * ((last - first) / dtype.type(count)) + first)

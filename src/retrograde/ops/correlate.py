@@ -21,7 +21,7 @@ correlate.__doc__ = (
 @correlate.def_type
 def _correlate_type(x: ArrayType, v: ArrayType) -> ArrayType:
     if x.dtype != v.dtype or not x.ndim or x.shape[:-1] != v.shape[:-1] or not 1 <= v.shape[-1] <= x.shape[-1]:
-        raise ShapeError(f"correlate: one dtype and a line not longer than the other, not empty, is wanted; it was given {x} and {v}")
+        raise ShapeError(f"correlate: one dtype, and a second line that is neither empty nor the longer one; it was given {x}, {v}")
     return x.with_shape((*x.shape[:-1], x.shape[-1] - v.shape[-1] + 1))
 
 
@@ -81,5 +81,6 @@ def _correlate_samples() -> list:
     cases = [(rng.normal(size=n), rng.normal(size=m)) for n, m in [(1, 1), (2, 2), (5, 1), (17, 3), (33, 31), (127, 8)]]
     cases += [(rng.normal(size=(2, 3, 7)), rng.normal(size=(2, 3, 3))), (rng.normal(size=12)[::-2], rng.normal(size=9)[::3]),
               (rng.normal(size=9).astype(np.float32), rng.normal(size=4).astype(np.float32)),
-              (rng.integers(-4, 5, 9), rng.integers(-4, 5, 3)), (rng.integers(0, 2, 9) > 0, rng.integers(0, 2, 3) > 0)]  # fmt: skip
+              (rng.integers(-4, 5, 9), rng.integers(-4, 5, 3)),
+              (rng.integers(0, 2, 9) > 0, rng.integers(0, 2, 3) > 0)]  # fmt: skip
     return [(pair, {}) for pair in cases]

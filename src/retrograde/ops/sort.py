@@ -129,7 +129,7 @@ searchsorted.__doc__ = (
 def _searchsorted_type(a: ArrayType, v: ArrayType, *, side: str) -> ArrayType:
     lead = a.shape[:-1]
     if a.dtype != v.dtype or a.dtype.kind not in "fiub" or side not in ("left", "right"):
-        raise GraphTypeError(f"searchsorted of {v} in {a}, side {side!r}, is not defined; one real dtype and left or right is wanted")
+        raise GraphTypeError(f"searchsorted of {v} in {a}, side {side!r}, is not defined: one real dtype, left or right")
     if not a.ndim or v.shape[: len(lead)] != lead:
         raise ShapeError(f"searchsorted: {v} has not the axes in front that the sorted {a} has")
     return v.with_dtype(_I64)
@@ -190,6 +190,7 @@ def _searchsorted_samples() -> list:
             cases.append(((np.sort(rng.integers(0, 40, n)), rng.integers(-2, 42, (3, 5))), side))
         a = np.sort(rng.choice([np.nan, np.inf, -np.inf, 0.5, 1.0], 9))
         special = np.array([np.nan, np.inf, -np.inf, 0.7, 1.0])
-        cases += [((a, special), side), ((np.sort(rng.normal(size=(2, 6)).astype(np.float32)), np.ones((2, 1, 3), np.float32)), side),
+        lines = np.sort(rng.normal(size=(2, 6)).astype(np.float32))
+        cases += [((a, special), side), ((lines, np.ones((2, 1, 3), np.float32)), side),
                   ((np.arange(8.0)[::2], np.float64(3.0)), side)]  # fmt: skip
     return [(args, {"side": side}) for args, side in cases]
