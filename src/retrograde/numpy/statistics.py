@@ -150,7 +150,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
             raise ShapeError(f"histogram: weights of shape {tuple(weights.shape)} for {a.size} elements")
         weights = ravel(weights)
     if isinstance(bins, str):
-        raise UnsupportedError(f"np.histogram(bins={bins!r}) is not supported on traced arrays; pass their number, or their edges")
+        raise UnsupportedError(f"np.histogram(bins={bins!r}) is not supported on traced arrays; pass their number or edges")
     edges = _edges(a, bins, range)
     common = np.promote_types(a.dtype, edges.dtype)
     values, limits = astype(a, common), astype(edges, common)

@@ -21,7 +21,7 @@ correlate.__doc__ = (
 @correlate.def_type
 def _correlate_type(x: ArrayType, v: ArrayType) -> ArrayType:
     if x.dtype != v.dtype or not x.ndim or x.shape[:-1] != v.shape[:-1] or not 1 <= v.shape[-1] <= x.shape[-1]:
-        raise ShapeError(f"correlate: one dtype, and a second line that is neither empty nor the longer one; it was given {x}, {v}")
+        raise ShapeError(f"correlate: one dtype, and a second line neither empty nor the longer; it was given {x}, {v}")
     return x.with_shape((*x.shape[:-1], x.shape[-1] - v.shape[-1] + 1))
 
 
