@@ -33,6 +33,7 @@ for f in (np.sort, np.argsort):
     of(f, TIES, kind="stable")
     of(f, S[:0], axis=0)
     of(f, np.array([7.0]))
+of(np.argsort, np.float64(2.0))
 for n in (0, 1, 2, 3, 17, 31, 33, 127, 1000):
     x = RNG.normal(size=n)
     case(f"sort-{n}", lambda x: (np.sort(x), np.argsort(x)), x)
@@ -192,6 +193,8 @@ def test_errors_say_what_is_wrong(call, error):
         lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=np.ones(3)),
         lambda x: np.quantile(x[:0], 0.5),
         lambda x: np.sort(x + 0j),
+        lambda x: np.median(x + 0j),
+        lambda x: np.nanquantile(x + 0j, 0.5),
     ],
 )
 def test_what_has_no_rule_is_refused(call):

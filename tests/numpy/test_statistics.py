@@ -113,6 +113,8 @@ case("histogram-alike", lambda x: np.histogram(x, bins=2), np.ones(3))
 case("histogram-f32", lambda x: np.histogram(x, bins=np.array([0.0, 0.5, 1.0], np.float32)), S32)
 
 # along lines
+of(np.clip, N.astype(np.int8), 2, 300)
+of(np.clip, N.astype(np.uint8), -1, 5)
 for mode in ("full", "same", "valid"):
     for n, m in ((9, 1), (9, 2), (9, 3), (9, 9), (4, 7), (3, 8)):
         of(np.convolve, RNG.normal(size=n), RNG.normal(size=m), mode=mode)
@@ -238,6 +240,9 @@ REFUSED = {
     "convolve-2d": lambda x: np.convolve(x, x[None]),
     "cov-3d": lambda x: np.cov(x[None, None]),
     "cov-weights": lambda x: np.cov(x, aweights=np.ones(2)),
+    "nan-complex": lambda x: np.nansum(x + 0j),
+    "bincount-complex": lambda x: np.bincount(np.arange(3), x + 0j),
+    "interp-complex": lambda x: np.interp(x + 0j, x, x),
     "vecdot": lambda x: np.vecdot(x, x[:2]),
     "vecdot-dtype": lambda x: np.vecdot(x, x, dtype=np.float32),
 }

@@ -11,7 +11,7 @@ from retrograde.numpy.elementwise import isnan, where
 from retrograde.numpy.indexing import getitem
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.reductions import summand
-from retrograde.numpy.shaping import array, broadcast_to, concatenate, normalize_axis, ravel, reshape
+from retrograde.numpy.shaping import array, broadcast_to, concatenate, normalize_axis, ravel, real_array, reshape
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import accumulate as acc
 from retrograde.ops.promote import astype, is_traced
@@ -42,7 +42,8 @@ cumprod = implements(np.cumprod)(_running(acc.cumprod, "cumprod"))
 
 def _without_nan(total: Any, name: str, instead: int) -> Any:
     def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        return total(where(isnan(a), array(a).dtype.type(instead), a), axis, dtype, out)
+        a = real_array(name, a)
+        return total(where(isnan(a), a.dtype.type(instead), a), axis, dtype, out)
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`: NaN counts as {instead} and gets no cotangent."
     return call
@@ -216,7 +217,7 @@ def _steps(spacing: Any, n: int) -> Any:
 @implements(np.unwrap)
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 6.283185307179586) -> Any:
     """Jumps of more than `discont` taken back by multiples of the period; the derivative is that of `p`."""
-    p = array(p)
+    p = real_array("unwrap", p)
     axis = normalize_axis(axis, len(p.shape))
     steps = diff(p, axis=axis)
     discont = period / 2 if discont is None else discont

@@ -9,7 +9,7 @@ import numpy as np
 from retrograde.numpy import reductions as rd
 from retrograde.numpy.elementwise import isnan
 from retrograde.numpy.elementwise import where as choose
-from retrograde.numpy.shaping import array
+from retrograde.numpy.shaping import array, real_array
 from retrograde.numpy.table import implements
 from retrograde.ops import elementwise as ew
 
@@ -30,7 +30,7 @@ def _total(total: Any, name: str) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
         where: Any = _NONE,
     ) -> Any:  # fmt: skip
-        a = array(a)
+        a = real_array(name, a)
         return total(a, axis, dtype, out, keepdims, initial, _numbers(a, where))
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`."
@@ -45,7 +45,7 @@ def nanmean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = _NONE
 ) -> Any:  # fmt: skip
     """The mean of what is not NaN; of nothing, NaN."""
-    a = array(a)
+    a = real_array("nanmean", a)
     return rd.mean(a, axis, dtype, out, keepdims, where=_numbers(a, where))
 
 
@@ -54,7 +54,7 @@ def _spread(spread: Any, name: str) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = _NONE, *,
         where: Any = _NONE, mean: Any = _NONE, correction: Any = _NONE,
     ) -> Any:  # fmt: skip
-        a = array(a)
+        a = real_array(name, a)
         numbers = _numbers(a, where)
         if a.dtype.kind == "f":  # of lines with too few all is left out, so that they get no cotangent either
             enough = rd.sum(numbers, axis, keepdims=True) > (ddof if correction is _NONE else correction)
@@ -72,7 +72,7 @@ def _extreme(extreme: Any, name: str, least: float) -> Any:
     def call(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE, where: Any = _NONE
     ) -> Any:  # fmt: skip
-        a = array(a)
+        a = real_array(name, a)
         if a.dtype.kind != "f" or a.size == 0 or (initial is _NONE and where is not _NONE and where is not True):
             return extreme(a, axis, out, keepdims, initial, where)
         numbers = _numbers(a, where)
@@ -91,7 +91,7 @@ nanmin = implements(np.nanmin)(_extreme(rd.min, "nanmin", np.inf))
 
 def _arg(arg: Any, name: str, least: float) -> Any:
     def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Any:
-        a = array(a)
+        a = real_array(name, a)
         if a.dtype.kind != "f":
             return arg(a, axis, out, keepdims=keepdims)
         numbers = _numbers(a)

@@ -27,7 +27,7 @@ def _line(a: Any, axis: Any) -> tuple[Any, int]:
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The places of the elements in ascending order, ties in the order they have; no derivative. O(n log n)."""
     refuse("argsort", order=order)
-    a, axis = _line(a, axis)
+    a, axis = _line(a, axis if array(a).shape else None)
     return so.argsort(a, axis=axis)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
+from retrograde.errors import ShapeError, UnsupportedError
 from retrograde.numpy.elementwise import isnan, where
 from retrograde.numpy.ordering import sort
 from retrograde.numpy.reductions import _axes
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, broadcast_to, expand_dims, moveaxis, reshape, transpose
+from retrograde.numpy.shaping import broadcast_to, expand_dims, moveaxis, real_array, reshape, transpose
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
@@ -41,7 +41,7 @@ def _lines(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
     """The middle of the sorted elements, or the mean of the two in the middle; NaN where there is one."""
     refuse("median", out=out)
-    a = array(a)
+    a = real_array("median", a)
     a = a if a.dtype.kind == "f" else astype(a, np.float64)
     lines, kept = _lines(a, axis)
     ordered, n = sort(lines), lines.shape[-1]
@@ -65,7 +65,7 @@ def _nan_where(condition: Any, x: Any) -> Any:
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = _NONE) -> Any:
     """The median of what is not NaN; of nothing, NaN."""
     refuse("nanmedian", out=out)
-    a = array(a)
+    a = real_array("nanmedian", a)
     a = a if a.dtype.kind == "f" else astype(a, np.float64)
     lines, kept = _lines(a, axis)
     if lines.shape[-1] == 0:
@@ -141,10 +141,7 @@ _CHOOSING = {"inverted_cdf", "closest_observation", "lower", "higher", "nearest"
 def _quantile(name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, skips_nan: bool, percent: bool) -> Any:
     if method not in _METHODS:
         raise ValueError(f"{method!r} is not a valid method. Use one of: {', '.join(_METHODS)}")
-    a, weak = array(a), type(q) in (int, float)
-    if a.dtype.kind not in "fiub":
-        raise GraphTypeError(f"np.{name} orders real numbers; it was given {a.dtype}")
-    q = array(q)
+    a, q, weak = real_array(name, a), real_array(name, q), type(q) in (int, float)
     if q.dtype.kind != "f":
         q = astype(q, np.float64)
     q = q / 100 if percent else q

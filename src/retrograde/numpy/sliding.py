@@ -9,7 +9,7 @@ import numpy as np
 from retrograde.errors import ShapeError
 from retrograde.numpy.elementwise import conjugate, where
 from retrograde.numpy.ordering import argsort, searchsorted
-from retrograde.numpy.shaping import array, atleast_1d, concatenate, flip
+from retrograde.numpy.shaping import array, atleast_1d, concatenate, flip, real_array
 from retrograde.numpy.table import implements
 from retrograde.ops import correlate as co
 from retrograde.ops import index as ix
@@ -60,7 +60,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
     At a point the derivative in x is that of the piece after it; with a `period`, points are ordered by their remainder first.
     """
-    x, xp, fp = (astype(array(v), np.float64) for v in (x, xp, fp))
+    x, xp = (astype(real_array("interp", v), np.float64) for v in (x, xp))
+    fp = array(fp)
+    fp = astype(fp, np.complex128 if fp.dtype.kind == "c" else np.float64)
     if len(xp.shape) != 1 or xp.shape != fp.shape or not xp.size:
         raise ShapeError(f"interp: xp and fp must be vectors of one length, not 0; their shapes are {xp.shape} and {fp.shape}")
     if period is not None:

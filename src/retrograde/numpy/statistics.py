@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError, TracerBoolError, UnsupportedError
-from retrograde.numpy.elementwise import clip, where
+from retrograde.numpy.elementwise import clip, conjugate, where
 from retrograde.numpy.linear import matmul
 from retrograde.numpy.ordering import searchsorted
 from retrograde.numpy.reductions import average
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, atleast_2d, concatenate, ravel, squeeze, transpose
+from retrograde.numpy.shaping import array, atleast_2d, concatenate, ravel, real_array, squeeze, transpose
 from retrograde.numpy.table import implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
@@ -50,6 +50,7 @@ def cov(
         factor = total - (ddof if aweights is None else ddof * _sum(weights * array(aweights)) / total if ddof else 0)
         factor = apply(ew.maximum, factor, 0.0)
     other = centred if weights is None else centred * weights
+    other = conjugate(other) if other.dtype.kind == "c" else other
     return squeeze(apply(ew.divide, matmul(centred, transpose(other)), factor))
 
 
@@ -59,7 +60,7 @@ def _weights(fweights: Any, aweights: Any, n: int) -> Any:
     for name, given in (("fweights", fweights), ("aweights", aweights)):
         if given is None:
             continue
-        w = astype(array(given), np.float64)
+        w = astype(real_array("cov", given), np.float64)
         if w.shape != (n,):
             raise ShapeError(f"cov: {name} of shape {tuple(w.shape)} for {n} observations; give each one number")
         if not is_traced(w):
@@ -116,7 +117,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0, *, length: int 
     else:
         size = int(length)
     if weights is not None:
-        weights = astype(array(weights), np.float64)
+        weights = astype(real_array("bincount", weights), np.float64)
         if weights.shape != x.shape:
             raise ShapeError(f"bincount: weights of shape {tuple(weights.shape)} for integers of shape {tuple(x.shape)}")
     return _scatter(x, weights if x.size else None, size)  # of nothing NumPy gives integers, whatever the weights
@@ -141,7 +142,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 
     The derivative is in the weights alone: counts are constant almost everywhere, and edges are taken as given.
     """
-    a = ravel(a)
+    a = ravel(real_array("histogram", a))
     if a.dtype == bool:
         a = astype(a, np.uint8)
     if weights is not None:
