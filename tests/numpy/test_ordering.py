@@ -89,7 +89,7 @@ for f, scale in ((np.quantile, 1), (np.percentile, 100), (np.nanquantile, 1), (n
     for kw in ({}, {"axis": 0}, {"axis": (1, 2), "keepdims": True}):
         case(f"{f.__name__}-{kw}", lambda x, f=f, q=0.3 * scale, kw=kw: f(x, q, **kw), T)
         case(f"{f.__name__}-many-{kw}", lambda x, f=f, q=Q * scale, kw=kw: f(x, q, **kw), T)
-    for method in METHODS:
+    for method in METHODS if scale == 1 else METHODS[::4]:
         case(f"{f.__name__}-{method}", lambda x, f=f, q=Q * scale, m=method: f(x, q, axis=1, method=m), T)
     for q in (0, 1, 0.5, np.array([[0.0, 0.25], [0.6, 1.0]])):
         case(f"{f.__name__}-{np.ndim(q)}-{np.max(q)}", lambda x, f=f, q=q * scale: f(x, q, axis=-1), S)

@@ -17,6 +17,7 @@ from retrograde.ops.shape import spread
 from retrograde.types import ArrayType
 
 _I64 = np.dtype(np.int64)
+_RUN = 8  # elements that are ordered in registers
 
 
 def _less(e: Any, x: Any, y: Any) -> Any:
@@ -50,8 +51,9 @@ argsort.scratch = lambda x, *, axis: 2 * x.shape[axis] * (8 + x.dtype.itemsize) 
 
 @argsort.def_lower("kernel")
 def _argsort_lower(k: Any, outputs: Any, inputs: Any, *, axis: int) -> None:
-    """Each line is copied next to its places; then runs of 1, 2, 4 ... elements are merged from one half of the memory to the
-    other. A merge of two runs has no branch but its loop's: which run gives the next element is a select.
+    """Each line is cut into runs of 8, which are ordered as they are copied next to their places; then runs of 8, 16 ... are
+    merged from one half of the memory to the other. A merge of two runs has no branch but its loop's: which run gives the next
+    element is a select.
     """
     out, x = outputs[0], inputs[0]
     n = x.shape[axis]
@@ -65,11 +67,12 @@ def _argsort_lower(k: Any, outputs: Any, inputs: Any, *, axis: int) -> None:
         def line(i: Any, lead: tuple = lead) -> tuple:
             return (*lead[:axis], i, *lead[axis:])
 
-        for i in k.count(n):
-            k.store(keys, (i,), k.load(x, line(i)))
-            k.store(places, (i,), i)
-        for level in k.count(_levels(n)):
-            width = b.shl(at.const(1), level)
+        for run in k.count(n // _RUN):
+            _emit_run(k, keys, places, x, line, at.mul(run, at.const(_RUN)), _RUN)
+        _emit_run(k, keys, places, x, line, at.const(n - n % _RUN), n % _RUN)
+        merges = _levels(-(-n // _RUN))
+        for level in k.count(merges):
+            width = b.shl(at.const(_RUN), level)
             odd = b.trunc(level, k.register(bool))
             source, target = b.select(odd, at.const(n), at.const(0)), b.select(odd, at.const(0), at.const(n))
             pairs = b.udiv(b.add(at.const(n), b.sub(b.shl(width, at.const(1)), at.const(1))), b.shl(width, at.const(1)))
@@ -78,9 +81,23 @@ def _argsort_lower(k: Any, outputs: Any, inputs: Any, *, axis: int) -> None:
                 middle = at.minimum(b.add(start, width), at.const(n))
                 end = at.minimum(b.add(middle, width), at.const(n))
                 _emit_merge(k, keys, places, source, target, start, middle, end)
-        final = n if _levels(n) % 2 else 0
+        final = n if merges % 2 else 0
         for i in k.count(n):
             k.store(out, line(i), k.load(places, (at.add(i, at.const(final)),)))
+
+
+def _emit_run(k: Any, keys: Any, places: Any, x: Any, line: Any, start: Any, size: int) -> None:
+    """Copy a short run to where it stands in order: each element counts those that come before it."""
+    at, e = k.scalar(_I64), k.scalar(x.dtype)
+    spots = [at.add(start, at.const(i)) for i in range(size)]
+    values, ranks = [k.load(x, line(spot)) for spot in spots], list(spots)
+    for j in range(size):
+        for i in range(j):
+            swapped = k.b.zext(_less(e, values[j], values[i]), k.register(_I64))
+            ranks[i], ranks[j] = at.add(ranks[i], swapped), at.sub(ranks[j], swapped)
+    for value, spot, rank in zip(values, spots, ranks):
+        k.store(keys, (rank,), value)
+        k.store(places, (rank,), spot)
 
 
 def _emit_merge(k: Any, keys: Any, places: Any, source: Any, target: Any, start: Any, middle: Any, end: Any) -> None:
