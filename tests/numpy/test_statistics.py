@@ -271,3 +271,22 @@ def test_numpys_own_errors_stay_numpys():
         for transform in (lambda f: f, rg.jit):
             with pytest.raises(error):
                 transform(call)(np.array([1.0, 2.0, 3.0]))
+
+
+PLAIN = [
+    ("cumsum", [1, 2, 3]), ("nancumsum", HOLES), ("cumulative_prod", LINE), ("diff", S), ("ediff1d", S),
+    ("gradient", [1.0, 4.0, 9.0]), ("trapezoid", [1, 2, 4]), ("unwrap", 4 * S), ("sort", [3, 1, 2]), ("argsort", S),
+    ("partition", LINE, 4), ("lexsort", (S[0], S[1])), ("searchsorted", XP, [0.3]), ("digitize", S, [0.0, 1.0]),
+    ("median", [1, 2, 5]), ("nanmedian", HOLES), ("quantile", [1, 2, 4], 0.3), ("nanpercentile", HOLES, [30, 40]),
+    ("nansum", HOLES), ("nanmean", [1.0, np.nan]), ("nanstd", S), ("nanmax", HOLES), ("nanargmin", S), ("average", [1, 2, 4]),
+    ("cov", [1, 2, 4]), ("corrcoef", S), ("count_nonzero", MASK, 0), ("bincount", [1, 2, 2]), ("histogram", [1, 2, 2, 4]),
+    ("convolve", [1, 2, 3], [0.5, 1]), ("correlate", LINE, LINE, "full"), ("interp", 0.3, [0, 1], [1, 3]), ("vecdot", S, S),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, args", [(name, args) for name, *args in PLAIN])
+def test_on_plain_arrays_and_lists_they_are_numpys(name, args):
+    found, expected = getattr(rg.numpy, name)(*args), getattr(np, name)(*args)
+    for a, b in zip(*[x if isinstance(x, tuple) else (x,) for x in (found, expected)]):
+        assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
