@@ -3,6 +3,8 @@
 A case is a function and its arguments. Arrays are traced, Python numbers only where nothing else is, or by request (`weak`).
 """
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,8 @@ def leaves(result):
 
 def numpys(f, args):
     """What NumPy says; in-place cases get copies."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of lines that are all NaN
         return [np.asarray(x) for x in leaves(f(*[np.copy(x) if isinstance(x, np.ndarray) else x for x in args]))]
 
 

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import retrograde as rg
+import retrograde.ops.accumulate
+import retrograde.ops.correlate
+import retrograde.ops.sort
 import retrograde.ops.update
 import retrograde.random  # registers its primitives
 from retrograde.compile import Compiled, interpret

@@ -3,9 +3,35 @@
 from typing import Any
 
 from retrograde.numpy import table
+from retrograde.numpy.accumulating import (
+    cumprod,
+    cumsum,
+    cumulative_prod,
+    cumulative_sum,
+    diff,
+    ediff1d,
+    gradient,
+    nancumprod,
+    nancumsum,
+    trapezoid,
+    unwrap,
+)
 from retrograde.numpy.elementwise import *  # noqa: F403
 from retrograde.numpy.indexing import getitem, take, take_along_axis
-from retrograde.numpy.linear import dot, einsum, inner, matmul, outer, tensordot, trace, vdot
+from retrograde.numpy.linear import dot, einsum, inner, matmul, outer, tensordot, trace, vdot, vecdot
+from retrograde.numpy.nanfunctions import (
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
+from retrograde.numpy.ordering import argpartition, argsort, digitize, lexsort, partition, searchsorted, sort
+from retrograde.numpy.quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from retrograde.numpy.reductions import (
     all,
     amax,
@@ -53,6 +79,8 @@ from retrograde.numpy.shaping import (
     vstack,
     zeros_like,
 )
+from retrograde.numpy.sliding import convolve, correlate, interp
+from retrograde.numpy.statistics import bincount, corrcoef, count_nonzero, cov, histogram
 from retrograde.numpy.updating import at
 
 

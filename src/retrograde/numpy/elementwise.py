@@ -159,7 +159,11 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     """Limit to [a_min, a_max]; the derivative is 1 inside, 0 outside and at the limits."""
     if out is not None:
         raise UnsupportedError("np.clip(out=...) is not supported on traced arrays; use the returned array")
-    low, high = a_min if a_min is not None else min, a_max if a_max is not None else max
+    a, low, high = as_operand(a), a_min if a_min is not None else min, a_max if a_max is not None else max
+    if getattr(a, "dtype", np.dtype(float)).kind in "iu":  # a limit past what the dtype holds limits nothing
+        info = np.iinfo(a.dtype)
+        low = None if type(low) is int and low <= info.min else low
+        high = None if type(high) is int and high >= info.max else high
     if low is not None:
         a = apply(ew.maximum, a, low)
     return apply(ew.minimum, a, high) if high is not None else a

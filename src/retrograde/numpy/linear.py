@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
-from retrograde.numpy.elementwise import where
+from retrograde.numpy.elementwise import conjugate, where
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, broadcast_to, expand_dims, normalize_axis, ravel, reshape, transpose
+from retrograde.numpy.shaping import array, broadcast_to, expand_dims, moveaxis, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops.matmul import matmul as _product
 from retrograde.ops.promote import apply, promote
+from retrograde.ops.reduce import any_, sum_
 from retrograde.types import is_bfloat16
 
 
@@ -217,3 +218,18 @@ def _length(x: Any, term: str, letter: str) -> int:
 
 def _stretch(x: Any, term: str, letters: list[str], size: dict[str, int]) -> Any:
     return broadcast_to(x, tuple(size[c] if c in letters else n for c, n in zip(term, x.shape)))
+
+
+@implements(np.vecdot)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, keepdims: bool = False) -> Any:
+    """The sum of the products along an axis of both, the first conjugate; the others broadcast."""
+    x, y = promote(np.multiply, x1, x2)
+    if not x.shape or not y.shape:
+        raise ShapeError("vecdot: 0-d operands have no axis to add along; use * or np.multiply")
+    x, y = (moveaxis(v, axis, -1) for v in (conjugate(x) if x.dtype.kind == "c" else x, y))
+    if x.shape[-1] != y.shape[-1]:
+        raise ShapeError(f"vecdot: lengths {x.shape[-1]} and {y.shape[-1]} along axis {axis} differ")
+    both = apply(ew.multiply, x, y)
+    last = (len(both.shape) - 1,)
+    found = any_(both, axes=last) if both.dtype == bool else sum_(both, axes=last)
+    return moveaxis(expand_dims(found, -1), -1, axis) if keepdims else found

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
 import numpy as np
 
-from retrograde.errors import UnsupportedError
+from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
 from retrograde.numpy.elementwise import where
-from retrograde.numpy.shaping import array, expand_dims, normalize_axis, ravel, reshape
+from retrograde.numpy.shaping import array, broadcast_to, expand_dims, full_like, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import reduce as rd
-from retrograde.ops.promote import apply, astype
+from retrograde.ops.promote import apply, astype, is_traced
 from retrograde.types import kind_of
 
 
@@ -42,51 +43,85 @@ def _plain(value: Any, default: Any = None) -> Any:
     return default if value is _NONE else value
 
 
-def _total(primitive: Any, name: str) -> Any:
+def chosen(where: Any, shape: tuple[int, ...]) -> Any:
+    """The mask of a reduction's `where`, None where it leaves nothing out."""
+    where = _plain(where, True)
+    if where is True or where is None:
+        return None
+    mask = array(where)
+    if mask.dtype != bool:
+        raise GraphTypeError(f"where= wants an array of bools; it was given {mask.dtype}. Write mask != 0")
+    if np.broadcast_shapes(mask.shape, shape) != tuple(shape):
+        raise ShapeError(f"where= of shape {tuple(mask.shape)} does not broadcast to the reduced array's {tuple(shape)}")
+    return mask
+
+
+def masked(a: Any, mask: Any, value: Any) -> Any:
+    """`a` with a number of its dtype wherever the mask does not hold; what it takes the place of gets no cotangent."""
+    return a if mask is None else ew.select(mask, a, astype(value, a.dtype))
+
+
+def summand(a: Any, dtype: Any) -> Any:
+    """`a` in the dtype that NumPy adds it up in: small integers and bools in the platform's integer."""
+    a = array(a)
+    if dtype is not None:
+        return astype(a, dtype)
+    if a.dtype.kind in "ib" and a.dtype.itemsize < 8:
+        return astype(a, np.int64)
+    return astype(a, np.uint64) if a.dtype.kind == "u" and a.dtype.itemsize < 8 else a
+
+
+def _total(primitive: Any, join: Any, name: str) -> Any:
     def call(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = _NONE,
         where: Any = _NONE,
     ) -> Any:  # fmt: skip
-        refuse(name, out=out, initial=_plain(initial), where=None if _plain(where, True) is True else where)
-        a = array(a)
-        if dtype is not None:
-            a = astype(a, dtype)
-        elif a.dtype.kind in "ib" and a.dtype.itemsize < 8:
-            a = astype(a, np.int64)  # NumPy adds small integers up in the platform's integer
-        elif a.dtype.kind == "u" and a.dtype.itemsize < 8:
-            a = astype(a, np.uint64)
-        return _reduce(primitive, a, axis, _plain(keepdims, False))
+        refuse(name, out=out)
+        a = summand(a, dtype)
+        a = masked(a, chosen(where, a.shape), 1 if primitive is rd.prod else 0)
+        total = _reduce(primitive, a, axis, _plain(keepdims, False))
+        return total if _plain(initial) is None else apply(join, total, astype(initial, a.dtype))
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`."
     return call
 
 
-sum = implements(np.sum)(_total(rd.sum_, "sum"))
-prod = implements(np.prod)(_total(rd.prod, "prod"))
+sum = implements(np.sum)(_total(rd.sum_, ew.add, "sum"))
+prod = implements(np.prod)(_total(rd.prod, ew.multiply, "prod"))
 
 
-def _extreme(primitive: Any, name: str) -> Any:
+def _extreme(primitive: Any, join: Any, name: str) -> Any:
     def call(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = _NONE,
         where: Any = _NONE,
     ) -> Any:  # fmt: skip
-        refuse(name, out=out, initial=_plain(initial), where=None if _plain(where, True) is True else where)
-        return _reduce(primitive, array(a), axis, _plain(keepdims, False))
+        refuse(name, out=out)
+        a = array(a)
+        keepdims, mask = _plain(keepdims, False), chosen(where, a.shape)
+        if _plain(initial) is None:
+            if mask is not None:
+                raise ShapeError(f"np.{name}(where=...) may leave nothing to choose from: pass initial= as well")
+            return _reduce(primitive, a, axis, keepdims)
+        initial, axes = astype(initial, a.dtype), _axes(axis, len(a.shape))
+        if math.prod(a.shape[i] for i in axes) == 0:
+            kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape) if keepdims or i not in axes)
+            return broadcast_to(initial, kept)
+        return apply(join, _reduce(primitive, masked(a, mask, initial), axis, keepdims), initial)
 
-    call.__name__, call.__doc__ = name, f"As `numpy.{name}`; ties share the cotangent evenly."
+    call.__name__, call.__doc__ = name, f"As `numpy.{name}`; ties share the cotangent evenly, `initial` takes it if it ties."
     return call
 
 
-max = amax = FUNCTIONS[np.amax] = implements(np.max)(_extreme(rd.max_, "max"))
-min = amin = FUNCTIONS[np.amin] = implements(np.min)(_extreme(rd.min_, "min"))
+max = amax = FUNCTIONS[np.amax] = implements(np.max)(_extreme(rd.max_, ew.maximum, "max"))
+min = amin = FUNCTIONS[np.amin] = implements(np.min)(_extreme(rd.min_, ew.minimum, "min"))
 
 
 def _truth(primitive: Any, name: str) -> Any:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = _NONE) -> Any:
-        refuse(name, out=out, where=None if _plain(where, True) is True else where)
+        refuse(name, out=out)
         a = array(a)
         a = a if a.dtype == bool else apply(ew.not_equal, a, 0)
-        return _reduce(primitive, a, axis, _plain(keepdims, False))
+        return _reduce(primitive, masked(a, chosen(where, a.shape), primitive is rd.all_), axis, _plain(keepdims, False))
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`."
     return call
@@ -97,55 +132,76 @@ all = implements(np.all)(_truth(rd.all_, "all"))
 
 
 @implements((np.add, "reduce"))
-def add_reduce(a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
+def add_reduce(
+    a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False, initial: Any = _NONE, where: Any = True
+) -> Any:
     """A sum, over the first axis unless told otherwise."""
-    return sum(a, axis, dtype, keepdims=keepdims)
+    return sum(a, axis, dtype, keepdims=keepdims, initial=initial, where=where)
 
 
 @implements((np.multiply, "reduce"))
-def multiply_reduce(a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
+def multiply_reduce(
+    a: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False, initial: Any = _NONE, where: Any = True
+) -> Any:
     """A product, over the first axis unless told otherwise."""
-    return prod(a, axis, dtype, keepdims=keepdims)
+    return prod(a, axis, dtype, keepdims=keepdims, initial=initial, where=where)
 
 
 @implements((np.maximum, "reduce"))
-def maximum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+def maximum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = _NONE, where: Any = True) -> Any:
     """The largest, over the first axis unless told otherwise."""
-    return max(a, axis, keepdims=keepdims)
+    return max(a, axis, keepdims=keepdims, initial=initial, where=where)
 
 
 @implements((np.minimum, "reduce"))
-def minimum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+def minimum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = _NONE, where: Any = True) -> Any:
     """The smallest, over the first axis unless told otherwise."""
-    return min(a, axis, keepdims=keepdims)
+    return min(a, axis, keepdims=keepdims, initial=initial, where=where)
 
+
+
+def _count(a: Any, axis: Any, keepdims: Any, mask: Any) -> Any:
+    """How many elements are added up: a number, or with a mask an array of a's dtype."""
+    if mask is None:
+        return float(math.prod(a.shape[i] for i in _axes(axis, len(a.shape))))
+    return _reduce(rd.sum_, astype(broadcast_to(mask, a.shape), a.dtype), axis, keepdims)
 
 
 @implements(np.mean)
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = _NONE) -> Any:
     """The arithmetic mean; of integers and bools in float64."""
-    refuse("mean", out=out, where=None if _plain(where, True) is True else where)
+    refuse("mean", out=out)
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         raise UnsupportedError(f"np.mean(dtype={dtype}) is not supported on traced arrays; take the mean, then .astype({dtype})")
     a = array(a)
     a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) in "fc" else astype(a, np.float64)
-    count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))
-    total = _reduce(rd.sum_, a, axis, _plain(keepdims, False))
-    return apply(ew.divide, total, float(count)) if count else apply(ew.divide, total, 0.0)
+    keepdims, mask = _plain(keepdims, False), chosen(where, a.shape)
+    total = _reduce(rd.sum_, masked(a, mask, 0), axis, keepdims)
+    return apply(ew.divide, total, _count(a, axis, keepdims, mask))
 
 
 @implements(np.average)
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
-    """The weighted mean."""
-    refuse("average", returned=returned or None)
+    """The weighted mean; with `returned` also the sum of the weights, in the mean's shape."""
+    a, keepdims = array(a), _plain(keepdims, False)
     if weights is None:
-        return mean(a, axis, keepdims=keepdims)
-    a, weights = array(a), array(weights)
-    if weights.shape != a.shape and len(weights.shape) == 1 and axis is not None:
-        weights = reshape(weights, tuple(n if i == normalize_axis(axis, len(a.shape)) else 1 for i, n in enumerate(a.shape)))
+        found = mean(a, axis, keepdims=keepdims)
+        return (found, full_like(found, a.size / builtins.max(found.size, 1))) if returned else found
+    weights = array(weights)
+    if weights.shape != a.shape:
+        if axis is None:
+            raise GraphTypeError(f"average: weights of shape {weights.shape} for {a.shape}: say axis=, or give every element one")
+        axes = [normalize_axis(i, len(a.shape)) for i in (axis if isinstance(axis, tuple) else (axis,))]
+        if weights.shape != tuple(a.shape[i] for i in axes):
+            raise ShapeError(f"average: weights of shape {weights.shape} do not fit {a.shape} along axis {axis}")
+        weights = transpose(weights, np.argsort(axes))
+        weights = reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
     both = apply(ew.multiply, apply(ew.multiply, a, 1.0), weights)
-    spread = apply(ew.multiply, weights, np.ones(a.shape, weights.dtype))
-    return apply(ew.divide, sum(both, axis, keepdims=keepdims), sum(spread, axis, keepdims=keepdims))
+    spread = sum(apply(ew.multiply, weights, np.ones(a.shape, weights.dtype)), axis, both.dtype, keepdims=keepdims)
+    if not is_traced(spread) and np.any(spread == 0):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    found = apply(ew.divide, sum(both, axis, keepdims=keepdims), spread)
+    return (found, spread) if returned else found
 
 
 @implements(np.var)
@@ -153,15 +209,20 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = _NONE, mean: Any = _NONE, correction: Any = _NONE,
 ) -> Any:  # fmt: skip
-    """The variance: the mean square distance from the mean, over count - ddof."""
-    refuse("var", out=out, where=None if _plain(where, True) is True else where, mean=_plain(mean))
+    """The variance: the mean square distance from the mean (or from the `mean` that is given), over count - ddof."""
+    refuse("var", out=out)
     ddof = _plain(correction, ddof)
     a = array(a)
     a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) == "f" else astype(a, np.float64)
-    count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))
-    centre = apply(ew.divide, _reduce(rd.sum_, a, axis, True), float(count))
-    total = _reduce(rd.sum_, apply(ew.square, apply(ew.subtract, a, centre)), axis, _plain(keepdims, False))
-    return apply(ew.divide, total, float(np.maximum(count - ddof, 0)))
+    keepdims, mask = _plain(keepdims, False), chosen(where, a.shape)
+    centre = _plain(mean)
+    if centre is None:
+        centre = apply(ew.divide, _reduce(rd.sum_, masked(a, mask, 0), axis, True), _count(a, axis, True, mask))
+    # masked once more: where nothing is chosen the mean is NaN, and must not reach what is left out
+    away = masked(apply(ew.subtract, a, centre), mask, 0)
+    total = _reduce(rd.sum_, apply(ew.square, away), axis, keepdims)
+    count = _count(a, axis, keepdims, mask) - ddof
+    return apply(ew.divide, total, apply(ew.maximum, count, 0.0) if mask is not None else builtins.max(count, 0.0))
 
 
 @implements(np.std)

@@ -19,6 +19,14 @@ def array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x)
 
 
+def real_array(name: str, x: Any) -> Any:
+    """`x` as an array or symbol of floats, integers or bools; of complex numbers (and bfloat16) an error."""
+    x = array(x)
+    if x.dtype.kind not in "fiub":
+        raise UnsupportedError(f"np.{name} of {x.dtype} is not supported on traced arrays; cast it, say to float32")
+    return x
+
+
 def normalize_axis(axis: Any, ndim: int) -> int:
     """A non-negative axis, or NumPy's AxisError."""
     axis = axis.__index__()

@@ -85,7 +85,7 @@ class Tracer(Symbol):
         rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
         if rule is None:
             raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
-        if kwargs and method == "__call__":
+        if kwargs and method == "__call__" and not _takes(rule, inputs, kwargs):
             raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
         if out is not None:
             return out[0]._write(lambda: out[0]._fitting(f"{ufunc.__name__}=", _call(ufunc.__name__, rule, inputs, kwargs)))
@@ -218,6 +218,14 @@ class Tracer(Symbol):
         """Every element becomes `value`."""
         self[...] = value
 
+    def sort(self, axis=-1, kind=None, order=None, *, stable=None):
+        """The elements of each line put in ascending order, in place."""
+        self._write(lambda: _call("ndarray.sort", rnp.sort, (self, axis, kind, order), {"stable": stable}))
+
+    def partition(self, kth, axis=-1, kind="introselect", order=None):
+        """The elements at `kth` put where sorting puts them, in place."""
+        self._write(lambda: _call("ndarray.partition", rnp.partition, (self, kth, axis, kind, order), {}))
+
     def __matmul__(self, other):
         return rnp.matmul(self, other)
 
@@ -301,6 +309,9 @@ class Tracer(Symbol):
     sum, mean, var, std, prod = map(_method, ("sum", "mean", "var", "std", "prod"))
     max, min, any, all = map(_method, ("max", "min", "any", "all"))
     argmax, argmin, clip, round, trace = map(_method, ("argmax", "argmin", "clip", "round", "trace"))
+    cumsum, cumprod, argsort, argpartition, searchsorted = map(
+        _method, ("cumsum", "cumprod", "argsort", "argpartition", "searchsorted")
+    )
     ravel, squeeze, swapaxes, take, dot = map(_method, ("ravel", "squeeze", "swapaxes", "take", "dot"))
 
     @property
