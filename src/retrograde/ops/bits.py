@@ -1,0 +1,116 @@
+"""Operations on the parts of floating-point numbers, and the common divisor of whole ones.
+
+An exponent is held as a float of the operands' dtype, in which it is exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from retrograde.ops.define import elementwise
+
+
+def _parts(e: Any) -> tuple[Any, int, int]:
+    """The emitter of the integers that a float's bits are, how many bits the fraction has, and the exponent's bias."""
+    info = np.finfo(e.dtype)
+    return e.of(f"i{e.dtype.itemsize}"), info.nmant, info.maxexp - 1
+
+
+def _bits(e: Any, x: Any) -> Any:
+    return e.b.bitcast(x, _parts(e)[0].type)
+
+
+def _power_of_two(e: Any, n: Any) -> Any:
+    """2**n, for n (an integer in a register) within the range of normal numbers."""
+    whole, fraction, bias = _parts(e)
+    return e.b.bitcast(whole.shift_left(whole.add(n, whole.const(bias)), whole.const(fraction)), e.type)
+
+
+def _scale_lower(e: Any, x: Any, n: Any) -> Any:
+    whole, _, bias = _parts(e)
+    most = bias - 1
+    n = e.cast(e.minimum(e.maximum(n, e.const(-3 * most)), e.const(3 * most)), whole.dtype)
+    for _ in range(3):  # each step's power is a normal number; all three together reach over the whole range
+        step = whole.minimum(whole.maximum(n, whole.const(-most)), whole.const(most))
+        x, n = e.mul(x, _power_of_two(e, step)), whole.sub(n, step)
+    return x
+
+
+scale = elementwise("scale_by_power_of_two", lambda x, n: np.ldexp(x, np.asarray(n).astype(np.int32))[()],
+                    formula="{0} \\cdot 2^{{{1}}}", arity=2, kinds="f", lower=_scale_lower, flops=6,
+                    pullback=lambda ct, z, x, n: (scale(ct, n), None),
+                    doc="x times 2**n, n a whole number; exact unless the result is not normal.")  # fmt: skip
+
+
+@scale.def_samples
+def _scale_samples() -> list:
+    x, n = np.array([1.5, -0.3, 0.0, np.pi]), np.array([3.0, -2.0, 7.0, 0.0])
+    far = np.array([2000.0, -2000.0, 1024.0, -1070.0])
+    return [((x, n), {}), ((x.astype(np.float32), n.astype(np.float32)), {}), ((x, np.float64(-1)), {}), ((x[:0], n[:0]), {}),
+            ((np.array([np.inf, np.nan, 0.5, 2.0]), far), {}), ((np.float64(0.7), np.float64(2)), {})]  # fmt: skip
+
+
+def _exponent_lower(e: Any, x: Any) -> Any:
+    whole, fraction, bias = _parts(e)
+    size, lift = e.abs(x), fraction + 2
+    small = e.compare("<", size, e.const(np.finfo(e.dtype).tiny))
+    lifted = e.select(small, e.mul(size, e.const(2.0**lift)), size)
+    found = whole.sub(whole.shift_right(_bits(e, lifted), whole.const(fraction)), whole.const(bias - 1))
+    found = whole.select(small, whole.sub(found, whole.const(lift)), found)
+    some = e.b.and_(e.compare("!=", size, e.const(0)), e.compare("<", size, e.const(np.inf)))
+    return e.select(some, whole.cast(found, e.dtype), e.const(0))
+
+
+def _exponent_reference(x: Any) -> Any:
+    x = np.asarray(x)
+    return np.where(np.isfinite(x), np.frexp(x)[1], 0).astype(x.dtype)[()]
+
+
+exponent = elementwise("exponent", _exponent_reference, formula="\\lfloor \\log_2 |{0}| \\rfloor + 1", kinds="f", pullback=None,
+                       lower=_exponent_lower, flops=6,
+                       doc="The e of x = m 2**e with 1/2 <= |m| < 1; of 0, infinities and NaN it is 0.")  # fmt: skip
+
+
+@exponent.def_samples
+def _exponent_samples() -> list:
+    x = np.array([1.0, 0.5, -3.7, 0.0, -0.0, np.inf, -np.inf, np.nan, 1e300, 1e-300, np.finfo(float).tiny, 2.0**-30])
+    return [((x,), {}), ((np.array([1.0, -6.5, 1e30, 1e-30, np.nan], np.float32),), {}), ((x[:0],), {}), ((np.float64(8),), {})]
+
+
+def _next_lower(e: Any, x: Any, y: Any) -> Any:
+    whole, one = _parts(e)[0], _parts(e)[0].const(1)
+    bits, zero = _bits(e, x), e.const(0)
+    up = e.b.not_(e.b.xor(e.compare("<", x, y), e.compare(">", x, zero)))  # away from zero
+    stepped = e.b.bitcast(whole.select(up, whole.add(bits, one), whole.sub(bits, one)), e.type)
+    least = e.copysign(e.b.bitcast(one, e.type), y)
+    found = e.select(e.compare("==", x, zero), least, stepped)
+    found = e.select(e.compare("==", x, y), y, found)
+    ordered = e.b.and_(e.compare("==", x, x), e.compare("==", y, y))
+    return e.select(ordered, found, e.const(np.nan))
+
+
+nextafter = elementwise("nextafter", np.nextafter, formula="\\operatorname{{next}}({0}, {1})", arity=2, kinds="f",
+                        pullback=lambda ct, z, x, y: (ct, None), lower=_next_lower, flops=4)
+
+
+@nextafter.def_samples
+def _next_samples() -> list:
+    x, y = np.array([1.0, -1.0, 0.0, 2.0, np.inf, np.nan, -0.5]), np.array([2.0, 0.0, -1.0, 2.0, 0.0, 1.0, -np.inf])
+    narrow = np.float32
+    return [((x, y), {}), ((y, x), {}), ((x.astype(narrow), y.astype(narrow)), {}), ((np.float64(0.3), np.float64(1)), {}),
+            ((x[:0], y[:0]), {})]  # fmt: skip
+
+
+def _gcd_lower(e: Any, x: Any, y: Any) -> Any:
+    """Euclid's algorithm, as many steps as two neighboring Fibonacci numbers of this width take."""
+    a, b, zero, one = e.abs(x), e.abs(y), e.const(0), e.const(1)
+    for _ in range({1: 13, 2: 24, 4: 47, 8: 93}[e.dtype.itemsize]):
+        done = e.compare("==", b, zero)
+        rest = e.b.urem(a, e.select(done, one, b))
+        a, b = e.select(done, a, b), e.select(done, zero, rest)
+    return a
+
+
+gcd = elementwise("gcd", np.gcd, formula="\\gcd({0}, {1})", arity=2, kinds="iu", pullback=None, lower=_gcd_lower, flops=100)
