@@ -16,6 +16,7 @@ from retrograde.numpy.shaping import (
     broadcast_arrays,
     broadcast_to,
     concatenate,
+    copy,
     expand_dims,
     flip,
     moveaxis,
@@ -29,6 +30,9 @@ from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops.promote import apply, astype, is_traced
+
+
+_copied = copy
 
 
 def part(a: Any, axis: int, start: Any, stop: Any, step: Any = None) -> Any:
@@ -79,7 +83,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """The axis moved back until it lies before `start`."""
     a = array(a)
     n = len(a.shape)
-    axis, start = normalize_axis(axis, n), normalize_axis(start, n + 1) if start < 0 else start
+    axis, start = normalize_axis(axis, n), start + n if start < 0 else start
     if not 0 <= start <= n:
         raise np.exceptions.AxisError(f"rollaxis: start={start} for an array of {n} axes")
     return moveaxis(a, axis, start - 1 if axis < start else start)
@@ -127,7 +131,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
         if count < 0:
             raise ValueError("repeats may not contain negative values.")
         wide = broadcast_to(expand_dims(a, axis + 1), (*a.shape[: axis + 1], count, *a.shape[axis + 1 :]))
-        return reshape(wide, (*a.shape[:axis], n * count, *a.shape[axis + 1 :]))
+        return copy(reshape(wide, (*a.shape[:axis], n * count, *a.shape[axis + 1 :])))
     return ix.gather(a, np.repeat(np.arange(n), repeats), axis=axis)
 
 
@@ -140,7 +144,7 @@ def tile(A: Any, reps: Any) -> Any:
     reps, shape = (1,) * (n - len(reps)) + reps, (1,) * (n - len(a.shape)) + a.shape
     pairs = tuple(itertools.chain.from_iterable(zip(reps, shape)))
     ones = tuple(itertools.chain.from_iterable((1, m) for m in shape))
-    return reshape(broadcast_to(reshape(a, ones), pairs), tuple(r * m for r, m in zip(reps, shape)))
+    return copy(reshape(broadcast_to(reshape(a, ones), pairs), tuple(r * m for r, m in zip(reps, shape))))
 
 
 @implements(np.resize)
@@ -153,7 +157,7 @@ def resize(a: Any, new_shape: Any) -> Any:
         raise ValueError("all elements of `new_shape` must be non-negative")
     if not a.size or not size:
         return np.zeros(shape, a.dtype)
-    return reshape(part(tile(ravel(a), -(-size // a.size)), 0, 0, size), shape)
+    return copy(reshape(part(tile(ravel(a), -(-size // a.size)), 0, 0, size), shape))
 
 
 # -- joined and split -------------------------------------------------------------------------------------------------
@@ -297,7 +301,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     grids = [reshape(array(x), (1,) * i + (array(x).size,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
     if indexing == "xy" and n > 1:
         grids = [swapaxes(x, 0, 1) for x in grids]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    grids = grids if sparse else list(broadcast_arrays(*grids))
+    return tuple(map(_copied, grids)) if copy else tuple(grids)
 
 
 @implements(np.lib.stride_tricks.sliding_window_view)

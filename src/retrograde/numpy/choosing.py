@@ -167,7 +167,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     if mode == "raise" and known is not None and np.size(known) and not (0 <= np.min(known) and np.max(known) < len(options)):
         raise ValueError("invalid entry in choice array")
     a = apply(ew.remainder, a, len(options)) if mode == "wrap" else a
-    dtype = np.result_type(*[array(x).dtype for x in options])
+    dtype = np.result_type(*[x if type(x) in (bool, int, float, complex) else array(x).dtype for x in options])
     found = astype(array(options[-1]), dtype)
     for i in reversed(range(len(options) - 1)):
         found = where(apply(ew.less_equal, a, i), astype(array(options[i]), dtype), found)
@@ -197,15 +197,17 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     not for, even where it has none.
     """
     x = array(x)
-    several = isinstance(condlist, (list, tuple)) and not np.isscalar(condlist[0]) and not (x.shape and not _dims(condlist[0]))
-    conditions = [_truth(array(c)) for c in (condlist if several or _dims(condlist) == len(x.shape) + 1 else [condlist])]
+    if np.isscalar(condlist) or (is_traced(condlist) and not condlist.shape) or (x.shape and not _dims(condlist[0])):
+        condlist = [condlist]
+    conditions = [_truth(array(c)) for c in condlist]
     if len(funclist) == len(conditions) + 1:
         covered = conditions[0]
         for c in conditions[1:]:
             covered = apply(ew.logical_or, covered, c)
         conditions.append(apply(ew.logical_not, covered))
     if len(funclist) != len(conditions):
-        raise ValueError(f"with {len(conditions)} condition(s), either {len(conditions)} or {len(conditions) + 1} functions are expected")
+        n = len(conditions)
+        raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected; there are {len(funclist)}")
     found: Any = np.zeros(x.shape, x.dtype)
     for condition, f in zip(conditions, funclist):
         y = array(f(where(condition, x, ew.stop_gradient(x)), *args, **kw) if callable(f) else f)

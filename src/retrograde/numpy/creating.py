@@ -11,7 +11,7 @@ from retrograde.numpy import shaping
 from retrograde.numpy.assembling import settled
 from retrograde.numpy.elementwise import power, where
 from retrograde.numpy.indexing import getitem
-from retrograde.numpy.shaping import broadcast_to, expand_dims, moveaxis, ravel, reshape, stack
+from retrograde.numpy.shaping import broadcast_arrays, broadcast_to, expand_dims, moveaxis, ravel, reshape, stack
 from retrograde.numpy.table import FUNCTIONS, implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
@@ -42,7 +42,7 @@ def _holds_traced(object: Any) -> bool:
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """An array filled with a value, which may be traced; `numpy.full` cannot take that."""
     value = asarray(fill_value, dtype)
-    return broadcast_to(value, tuple(shape) if np.ndim(shape) else (int(shape),)).copy()
+    return shaping.copy(broadcast_to(value, tuple(shape) if np.ndim(shape) else (int(shape),)))
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any:
@@ -64,8 +64,15 @@ def linspace(
 ) -> Any:  # fmt: skip
     """`num` numbers evenly spaced between two, which may be arrays."""
     num = _count(num)
-    start, stop = _ends(start, stop)
     places = num - 1 if endpoint else num
+    if dtype is not None and np.dtype(dtype).kind in "iu" and not retstep and places > 0:
+        first, last = asarray(start), asarray(stop)
+        if first.dtype.kind in "iu" and last.dtype.kind in "iu":  # without rounding, which floor would make much of
+            first, last = broadcast_arrays(astype(first, np.int64), astype(last, np.int64))
+            k = np.arange(num).reshape((-1,) + (1,) * len(first.shape))
+            whole = apply(ew.floor_divide, apply(ew.multiply, k, apply(ew.subtract, last, first)), places)
+            return astype(moveaxis(apply(ew.add, whole, first), 0, axis), dtype)
+    start, stop = _ends(start, stop)
     step = apply(ew.divide, apply(ew.subtract, stop, start), float(places) if places > 0 else np.nan)
     k = np.arange(num, dtype=start.dtype).reshape((-1,) + (1,) * len(start.shape))
     if places > 0:
@@ -74,6 +81,8 @@ def linspace(
         found = broadcast_to(expand_dims(start, 0), (num, *start.shape))
     if endpoint and num > 1:
         found = where(k == num - 1, stop, found)  # the end itself, not what rounding makes of it
+    else:
+        found = shaping.copy(found)
     found = _typed(moveaxis(found, 0, axis), dtype)
     return (found, step) if retstep else found
 

@@ -14,7 +14,7 @@ from retrograde.numpy.shaping import array
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import bits
 from retrograde.ops import elementwise as ew
-from retrograde.ops.promote import apply, as_operand, astype, is_traced, promote
+from retrograde.ops.promote import apply, astype, is_traced, promote
 
 nextafter = FUNCTIONS[np.nextafter] = functools.partial(apply, bits.nextafter)
 gcd = FUNCTIONS[np.gcd] = functools.partial(apply, bits.gcd)
@@ -23,9 +23,9 @@ gcd = FUNCTIONS[np.gcd] = functools.partial(apply, bits.gcd)
 @implements(np.lcm)
 def lcm(x: Any, y: Any) -> Any:
     """The least common multiple of whole numbers."""
-    x, y = promote(np.lcm, x, y)
+    x, y = (apply(ew.absolute, v) for v in promote(np.lcm, x, y))
     shared = apply(bits.gcd, x, y)
-    return apply(ew.absolute, apply(ew.multiply, apply(ew.floor_divide, x, where(apply(ew.equal, shared, 0), 1, shared)), y))
+    return apply(ew.multiply, apply(ew.floor_divide, x, where(apply(ew.equal, shared, 0), 1, shared)), y)
 
 
 @implements(np.signbit)
@@ -53,15 +53,15 @@ def modf(x: Any) -> tuple:
 def frexp(x: Any) -> tuple:
     """m and the whole number e of x = m 2**e with 1/2 <= |m| < 1; no derivative through e."""
     x = promote(np.frexp, x)[0]
-    e = apply(bits.exponent, x)
-    return apply(bits.scale, x, apply(ew.negative, e)), astype(e, np.int32)
+    e = bits.exponent(x)
+    return bits.scale(x, apply(ew.negative, e)), astype(e, np.int32)
 
 
 @implements(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """x times 2**n, n whole numbers."""
     x, n = promote(np.ldexp, x, n)
-    return apply(bits.scale, x, astype(n, x.dtype))
+    return bits.scale(x, astype(n, x.dtype))
 
 
 def _infinite(name: str, sign: float) -> Any:
@@ -123,4 +123,4 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     """By dtype; a traced Python number has none of its own."""
     if is_traced(from_) and from_.weak:
         raise UnsupportedError("np.can_cast of a traced Python number is not defined, as of a plain one; ask of its dtype")
-    return np.can_cast(getattr(as_operand(from_) if is_traced(from_) else from_, "dtype", from_), getattr(to, "dtype", to), casting)
+    return np.can_cast(from_.dtype if is_traced(from_) else from_, to, casting)

@@ -8,7 +8,9 @@ import numpy as np
 
 from retrograde.errors import ShapeError, UnsupportedError
 from retrograde.numpy.assembling import part
+from retrograde.numpy.creating import linspace
 from retrograde.numpy.elementwise import round as _round
+from retrograde.numpy.indexing import getitem
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import mean as _mean
 from retrograde.numpy.reductions import min as _min
@@ -72,7 +74,7 @@ def _widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
 
 def _pairs(value: Any, rank: int) -> list:
     """NumPy's short forms of a pair for each axis; the numbers may be traced."""
-    if value is None or is_traced(value) and not value.shape or not np.ndim(_shape(value)) and not _shape(value):
+    if value is None or not _shape(value):
         return [(value, value)] * rank
     rows = [list(row) if _shape(row) else [row] for row in value]
     if all(len(row) == 1 for row in rows) and not _shape(value[0]):
@@ -94,11 +96,9 @@ def _side(x: Any, axis: int, count: int, mode: str, end: Any, length: Any, behin
     if mode in ("constant", "empty"):
         return broadcast_to(astype(array(end), x.dtype), shape)
     if mode == "linear_ramp":
-        edge = part(x, axis, n - 1, n) if behind else part(x, axis, 0, 1)
-        steps = (np.arange(count) / max(count, 1)).reshape((-1,) + (1,) * (len(x.shape) - axis - 1))
-        ramp = apply(ew.add, apply(ew.multiply, steps, apply(ew.subtract, edge, end)), end)
-        ramp = flip(ramp, axis) if behind else ramp
-        return astype(apply(ew.floor, ramp) if x.dtype.kind in "iu" and ramp.dtype.kind == "f" else ramp, x.dtype)
+        edge = getitem(x, (slice(None),) * axis + (-1 if behind else 0,))
+        ramp = linspace(end, edge, count, endpoint=False, dtype=x.dtype, axis=axis)
+        return flip(ramp, axis) if behind else ramp
     m = n if length is None else min(int(length), n)
     if m < 1:
         raise ValueError(f"stat_length of 0 yields no value for padding, nor has an empty axis any; axis {axis} of {x.shape}")

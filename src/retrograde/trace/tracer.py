@@ -217,6 +217,10 @@ class Tracer(Symbol):
     __iand__, __ior__, __ixor__ = _changing("&=", op.and_), _changing("|=", op.or_), _changing("^=", op.xor)
     __ilshift__, __irshift__ = _changing("<<=", op.lshift), _changing(">>=", op.rshift)
 
+    def compress(self, condition, axis=None, out=None):
+        """The slices along an axis for which a condition holds."""
+        return _call("ndarray.compress", rnp.compress, (condition, self, axis, out), {})
+
     def put(self, indices, values, mode="raise"):
         """The values at places of the flattened array."""
         self._write(lambda: rnp.put(self, indices, values, mode))
@@ -309,7 +313,7 @@ class Tracer(Symbol):
     max, min, any, all = map(_method, ("max", "min", "any", "all"))
     argmax, argmin, clip, round, trace = map(_method, ("argmax", "argmin", "clip", "round", "trace"))
     ravel, squeeze, swapaxes, take, dot = map(_method, ("ravel", "squeeze", "swapaxes", "take", "dot"))
-    repeat, diagonal, nonzero, compress, choose = map(_method, ("repeat", "diagonal", "nonzero", "compress", "choose"))
+    repeat, diagonal, nonzero, choose = map(_method, ("repeat", "diagonal", "nonzero", "choose"))
 
     @property
     def type(self) -> ArrayType:
