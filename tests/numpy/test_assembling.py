@@ -26,7 +26,16 @@ PLACES = np.array([[2, 0], [1, -1], [0, 3]])
 M = S > 0
 
 TABLE = Table()
-case, of = TABLE.case, TABLE.of
+case = TABLE.case
+EAGER = Table()  # where values decide shapes
+DIRECT = []
+
+
+def of(function, *args, **kwargs):
+    """A case, and one for the library's own function of that name on plain arrays."""
+    DIRECT.append((function, args, {k: v for k, v in kwargs.items() if k != "name"}))
+    TABLE.of(function, *args, **kwargs)
+
 
 # -- shaping ----------------------------------------------------------------------------------------------------------
 for kw in ({"shift": 2}, {"shift": -5, "axis": 1}, {"shift": (1, 2), "axis": (0, 1)}, {"shift": 3, "axis": (0, 0)}, {"shift": 0}):
@@ -71,11 +80,14 @@ of(np.append, S, N)
 of(np.append, S, N, axis=1)
 of(np.append, S32, 2.0)
 case("insert", lambda x, v: (np.insert(x, 1, v), np.insert(x, [1, 1, 3], v[:3]), np.insert(x, slice(0, 2), 5.0)), ROW, ROW2)
-case("insert-axis", lambda x, v: (np.insert(x, 1, v, axis=0), np.insert(x, -1, v[:3], axis=1), np.insert(x, 2, 7, axis=1)), S, ROW)
-case("insert-several", lambda x, v: (np.insert(x, [0, 2], v[:2], axis=1), np.insert(x, [1], v.reshape(2, 2)[:1, :1], axis=0)), S, ROW)
+case("insert-axis", lambda x, v: (np.insert(x, 1, v, axis=0), np.insert(x, -1, v[:3], axis=1), np.insert(x, 2, 7, axis=1)),
+     S, ROW)  # fmt: skip
+case("insert-several", lambda x, v: (np.insert(x, [0, 2], v[:2], axis=1), np.insert(x, [1], v.reshape(2, 2)[:1, :1],
+     axis=0)), S, ROW)  # fmt: skip
 case("insert-block", lambda x, v: (np.insert(x, [1], v[:, :2], axis=1), np.insert(x, 4, v.T, axis=1)), S, S[::-1])
 case("insert-int", lambda x: np.insert(x, np.array([True, False, True]), 9, axis=0), N)
-case("delete", lambda x: (np.delete(x, 1, 0), np.delete(x, [0, -1], 1), np.delete(x, slice(None, None, 2)), np.delete(x, M.ravel())), S)
+case("delete", lambda x: (np.delete(x, 1, 0), np.delete(x, [0, -1], 1), np.delete(x, slice(None, None, 2)), np.delete(x,
+     M.ravel())), S)  # fmt: skip
 for kw in ({}, {"sparse": True}, {"indexing": "ij"}, {"indexing": "ij", "sparse": True}):
     case(f"meshgrid-{kw}", lambda x, y, kw=kw: np.meshgrid(x, y, [1.0, 2.0], **kw), ROW, ROW2[:3])
 of(np.meshgrid, ROW)
@@ -144,9 +156,11 @@ case("indices-from", lambda x: (x[np.tril_indices_from(x)], x[np.triu_indices_fr
 
 # -- choosing ---------------------------------------------------------------------------------------------------------
 for mode in ("clip", "wrap"):
-    case(f"take-{mode}", lambda x, i, mode=mode: (np.take(x, i, mode=mode), np.take(x, i, 1, mode=mode)), S, np.array([[5, -7], [99, 2]]))
+    case(f"take-{mode}", lambda x, i, mode=mode: (np.take(x, i, mode=mode), np.take(x, i, 1, mode=mode)), S,
+        np.array([[5, -7], [99, 2]]))  # fmt: skip
 case("ix_", lambda x, i: (x[np.ix_(i, [0, 2])], x[np.ix_([True, False, True], i)], *np.ix_(i, i)), S, np.array([2, 0]))
-case("unravel_index", lambda i: (*np.unravel_index(i, (3, 4)), *np.unravel_index(i, (2, 3, 4), order="F"), *np.unravel_index(i, 20)), N)
+case("unravel_index", lambda i: (*np.unravel_index(i, (3, 4)), *np.unravel_index(i, (2, 3, 4), order="F"),
+     *np.unravel_index(i, 20)), N)  # fmt: skip
 case("ravel_multi_index", lambda i, j: np.ravel_multi_index((i, j), (3, 4)), np.array([2, 0]), np.array([3, 1]))
 case("ravel_multi_index-F", lambda i: np.ravel_multi_index((i, i), (3, 4), ("wrap", "clip"), "F"), np.array([-2, 5]))
 case("choose", lambda i, x, y: (np.choose(i, [x, y, 1]), np.choose(i + 2, [x, y, 1], mode="wrap")), N % 3, S, N)
@@ -159,7 +173,8 @@ case("piecewise-one", lambda x: np.piecewise(x, x > 0, [np.log, 1]), ROW)
 case("piecewise-args", lambda x: np.piecewise(x, [x < 0], [lambda v, s: v * s, lambda v, s: v + s], 3.0), S)
 case("piecewise-int", lambda x: np.piecewise(x, [x > 3, x > 6], [lambda v: v * 0.7, 5]), N)
 case("piecewise-0d", lambda x: np.piecewise(x, [x < 0, x >= 0], [lambda v: -v, np.square]), Z)
-case("compress", lambda x: (np.compress([True, False, True], x, axis=0), np.compress([False, True], x), x.compress([0, 1], axis=1)), S)
+case("compress", lambda x: (np.compress([True, False, True], x, axis=0), np.compress([False, True], x), x.compress([0, 1],
+     axis=1)), S)  # fmt: skip
 case("extract", lambda x: (np.extract(M, x), np.extract([1, 0, 1], x[:, 0])), S)
 KEYS = {
     "true": np.s_[True],
@@ -218,7 +233,8 @@ of(np.kron, T, S[:2])
 of(np.kron, Z, S)
 of(np.kron, I32, N)
 of(np.cross, S[:, :3], S[:, 1:])
-case("cross-axes", lambda x, y: (np.cross(x, y, axis=0), np.cross(x, y[:, 0], axisa=0, axisb=0, axisc=0), np.linalg.cross(x.T, y.T)), S, A)
+case("cross-axes", lambda x, y: (np.cross(x, y, axis=0), np.cross(x, y[:, 0], axisa=0, axisb=0, axisc=0),
+     np.linalg.cross(x.T, y.T)), S, A)  # fmt: skip
 for name in ("matvec", "vecmat"):
     if hasattr(np, name):
         case(name, lambda x, y, name=name: getattr(np, name)(x, y), *((T, ROW) if name == "matvec" else (S[:, :3], T[0])))
@@ -230,8 +246,10 @@ for u in (np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.
 of(np.add.outer, I32[0], 2.5)
 for optimize in (True, False, "optimal", "greedy", ["einsum_path", (0, 2), (0, 1)]):
     case(f"einsum-{optimize}", lambda *xs, o=optimize: np.einsum("ij,jk,kl->il", *xs, optimize=o), S, SQUARE, SQUARE[::-1])
-case("einsum-lists", lambda x, y: (np.einsum(x, [0, 1], y, [1, 2], [0, 2]), np.einsum(x, [5, 3], y, [3, 1]), np.einsum(y, [..., 0], [0, ...])), S, SQUARE)
-for text, *xs in [("iij->j", CUBE), ("iii", CUBE), ("...ii->...i", CUBE), ("...ij->...", T), ("i...,i...->...", S, S), ("ab,ab,ab->b", S, A, S)]:
+case("einsum-lists", lambda x, y: (np.einsum(x, [0, 1], y, [1, 2], [0, 2]), np.einsum(x, [5, 3], y, [3, 1]), np.einsum(y,
+     [..., 0], [0, ...])), S, SQUARE)  # fmt: skip
+for text, *xs in [("iij->j", CUBE), ("iii", CUBE), ("...ii->...i", CUBE), ("...ij->...", T), ("i...,i...->...", S, S),
+     ("ab,ab,ab->b", S, A, S)]:  # fmt: skip
     case(f"einsum-{text}", lambda *xs, text=text: np.einsum(text, *xs), *xs)
 case("einsum_path", lambda x: x * len(np.einsum_path("ij,jk,kl->il", x, SQUARE, SQUARE)[0]), S)
 case("polyval", lambda p, x: (np.polyval(p, x), np.polyval(p, 2.0), np.polyval([1, 2], x)), ROW, S)
@@ -278,6 +296,22 @@ case("shapes-differ", lambda x, y: x * np.array_equal(x, y) + np.array_equiv(x[:
 case("can_cast", lambda x: x * np.can_cast(x, np.float32), S)
 of(np.sinc, np.array([0.0, 1e-9, -1e-3, 0.009, 0.0095, 0.01, 1.0, -2.5]))
 
+EAGER.case("nonzero", lambda x: (*np.nonzero(x > 0), *(x > 0).nonzero(), *np.where(x > 0)), S)
+EAGER.case("flatnonzero", lambda x: (x.ravel()[np.flatnonzero(x > 0)], x[tuple(np.argwhere(x > 0).T)]), S)
+EAGER.case("masks", lambda x: (x[x > 0], x[(x > 0)[:, 0]], x[0, x[0] > 0], x[None, x > 0.1, None]), S)
+EAGER.case("compress", lambda x: (np.compress(x[:, 0] > 0, x, axis=0), np.extract(x > 0, x), x.compress(x[0] > 0, axis=1)), S)
+EAGER.case("grid", lambda x: (x[np.ix_(x[:, 0] < 9, x[0] > 0)], np.delete(x, x[0] > 0, axis=1), np.repeat(x, (x[0] > 0) + 1,
+     1)), S)  # fmt: skip
+
+
+def by_value(x):
+    x, y = x.copy(), x.copy()
+    x[x > 0] = np.arange(1.0, 1 + np.sum(M))
+    np.place(y, y > 0, [3.0, 4.0])
+    return x, y
+
+
+EAGER.case("write", by_value, S)
 SMOOTH = TABLE.smooth()
 
 
@@ -310,3 +344,182 @@ def test_second_order_is_central_differences(f, args):
 @pytest.mark.parametrize("f, args", TABLE.cases[::2])
 def test_vmapped_it_is_a_loop(f, args):
     quiet(check_lanes, f, args)
+
+
+@pytest.mark.parametrize("f, args", EAGER.cases)
+def test_values_that_are_known_decide_shapes_and_unknown_ones_are_refused(f, args):
+    check_eager(f, args)
+
+    def scalar(x):
+        return sum(np.sum(y * np.cos(np.arange(y.size)).reshape(y.shape)) for y in f(x) if y.dtype == float)
+
+    slope = (scalar(S + 1e-6) - scalar(S - 1e-6)) / 2e-6
+    if f is not EAGER.cases[0].values[0]:  # whose results are whole numbers
+        np.testing.assert_allclose(np.sum(rg.grad(scalar)(S)), slope, rtol=1e-6, atol=1e-7)
+    with pytest.raises(RetrogradeError, match=r"size=|where|static"):
+        rg.jit(f)(*args)
+
+
+@pytest.mark.parametrize("place", range(len(DIRECT)))
+def test_the_namespace_works_on_plain_arrays(place):
+    function, args, kwargs = DIRECT[place]
+    own = getattr(rg.numpy, function.__name__)
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        own = rg.numpy.outer_of(function.__self__)
+    with np.errstate(all="ignore"):
+        found, wanted = own(*args, **kwargs), function(*args, **kwargs)
+    found, wanted = (list(x) if isinstance(x, (tuple, list)) else [x] for x in (found, wanted))
+    for x, y in zip(found, wanted, strict=True):
+        assert np.asarray(x).dtype == np.asarray(y).dtype and np.shape(x) == np.shape(y)
+        np.testing.assert_allclose(x, y, rtol=1e-6 if np.asarray(y).dtype == np.float32 else 1e-13, atol=1e-13)
+
+
+# -- the library's own: a size said beforehand, arrays of traced numbers ----------------------------------------------
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("size", [0, 1, 3, 5, 20])
+def test_sized_places_are_numpys_cut_off_or_filled_up(transform, size):
+    rnp, mask = rg.numpy, S > 0
+
+    def filled(found, fill):
+        return np.concatenate([found[:size], np.full((max(size - len(found), 0), *found.shape[1:]), fill, found.dtype)])
+
+    def places(x):
+        m = x > 0
+        return (
+            rnp.flatnonzero(m, size=size, fill_value=-1), *rnp.nonzero(m, size=size, fill_value=(7, 8)), *rnp.where(m, size=size),
+            rnp.argwhere(m, size=size), rnp.extract(m, x, size=size, fill_value=9), rnp.compress(m[0], x, 1, size=size),
+        )  # fmt: skip
+
+    rows, columns = np.nonzero(mask)
+    wanted = [
+        filled(np.flatnonzero(mask), -1), filled(rows, 7), filled(columns, 8), filled(rows, 0), filled(columns, 0),
+        filled(np.argwhere(mask), 0), filled(S[mask], 9), filled(S[:, mask[0]].T, 0).T,
+    ]  # fmt: skip
+    for x, y in zip(transform(places)(S), wanted, strict=True):
+        np.testing.assert_array_equal(x, y)
+    gradient = transform(rg.grad(lambda x: np.sum(rnp.extract(x > 0, x, size=size) ** 2)))(S)
+    kept = np.zeros(S.size, bool)
+    kept[np.flatnonzero(mask)[:size]] = True
+    np.testing.assert_allclose(gradient, 2 * S * kept.reshape(S.shape), rtol=1e-15)
+    lanes = transform(rg.vmap(lambda x: rnp.extract(x > 0, x, size=size)))(np.stack([S, -S]))
+    np.testing.assert_array_equal(lanes, [filled(S[mask], 0), filled(-S[-S > 0], 0)])
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit], ids=["eager", "jit"])
+def test_arrays_are_made_of_traced_numbers(transform):
+    rnp = rg.numpy
+
+    def made(x):
+        a, b = x[0], x[1]
+        return rnp.array([a, b, 1]), rnp.array([[a, 2.0], [b, np.float32(3)]], ndmin=3), rnp.full((2, 2), b), rnp.asarray([x, x])
+
+    a, b = np.float64(0.5), np.float64(-1.5)
+    wanted = np.array([a, b, 1]), np.array([[a, 2.0], [b, 3.0]], ndmin=3), np.full((2, 2), b), np.array([[a, b], [a, b]])
+    for x, y in zip(transform(made)(np.array([a, b])), wanted, strict=True):
+        assert np.shape(x) == np.shape(y)
+        np.testing.assert_array_equal(x, y)
+    found = transform(rg.grad(lambda x: sum(np.sum(y) for y in made(x))))(np.array([a, b]))
+    np.testing.assert_array_equal(found, [1 + 1 + 0 + 2, 1 + 1 + 4 + 2])
+    np.testing.assert_allclose(rg.grad(lambda s: np.sum(rnp.arange(s, 2.0, 0.5)))(0.1), 4)
+    with pytest.raises(RetrogradeError, match="linspace"):
+        rg.jit(lambda s: rnp.arange(s, 2.0))(0.1)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: np.array([x[0], x[1]]), lambda x: np.full(3, x[0]), lambda x: np.arange(x[0]),
+    lambda x: np.fill_diagonal(np.eye(4), x),
+    lambda x: np.put_along_axis(np.zeros(4), np.array([1]), x[:1], 0), lambda x: np.copyto(np.zeros(4), x),
+    lambda x: np.putmask(np.zeros(4), np.ones(4, bool), x), lambda x: np.place(np.zeros(4), np.ones(4, bool), x),
+])  # fmt: skip
+def test_what_numpy_cannot_be_kept_from_names_the_librarys_own(call):
+    for transform in (rg.jit, lambda f: lambda x: rg.vjp(f, x)):
+        with pytest.raises(RetrogradeError, match=r"retrograde\.numpy\."):
+            transform(call)(ROW)
+
+
+@pytest.mark.parametrize("call, hint", [
+    (np.unique, "outside"), (np.trim_zeros, "outside"), (lambda x: np.isin(x, [1.0]), "any"),
+    (lambda x: np.union1d(x, x), "outside"),
+    (lambda x: np.apply_along_axis(np.sum, 0, x), "vmap"), (np.roots, "while_loop"),
+    (lambda x: np.pad(x, 1, mode=lambda *a: None), "function"), (lambda x: x.__setitem__(True, 1.0), "where"),
+])  # fmt: skip
+def test_what_is_refused_says_why(call, hint):
+    with pytest.raises(RetrogradeError, match=hint):
+        rg.vjp(lambda x: call(x.copy()), ROW)
+
+
+@pytest.mark.parametrize("f", [np.rot90, np.flipud, np.diagonal, lambda x: np.diag(x, 1), lambda x: np.rollaxis(x, 1),
+                               lambda x: np.split(x, 2)[1]])  # fmt: skip
+def test_a_view_costs_no_memory(f):
+    assert "arena: 0 bytes" in str(rg.jit(lambda x: np.sum(np.sin(f(x)))).lower(np.ones((60, 60))))
+
+
+def test_repeated_arrays_are_arrays_of_their_own():
+    """NumPy copies here, so to write into the result changes nothing else."""
+
+    def f(x):
+        found = np.tile(x, 2), np.repeat(x, 2), np.resize(x, 4), np.meshgrid(x)[0], np.linspace(x, x, 1)
+        for y in found:
+            y[0] = 7.0
+        return np.sum(x) + sum(np.sum(y) for y in found)
+
+    np.testing.assert_allclose(rg.vjp(f, ROW)[0], f(ROW))
+
+
+# -- properties -------------------------------------------------------------------------------------------------------
+
+
+def _one_key(n):
+    ints = st.integers(-n, n - 1)
+    return st.one_of(
+        ints, st.builds(slice, *[st.none() | st.integers(-n - 1, n + 1)] * 2, st.sampled_from([None, 1, 2, -1, -2])), st.none(),
+        st.lists(ints, min_size=3, max_size=3).map(np.array), ints.map(lambda i: np.array([[i]])), st.just(np.array(True)),
+        st.lists(st.booleans(), min_size=n, max_size=n).map(lambda m: np.array([i == 1 or b for i, b in enumerate(m)])),
+    )  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.tuples(_one_key(2), _one_key(3), _one_key(4)))
+def test_any_mixture_of_indices_is_numpys(key):
+    def element(x):
+        return x[key]
+
+    try:
+        wanted = T[key]
+    except IndexError:
+        with pytest.raises((IndexError, ValueError)):
+            rg.vjp(element, T)
+        return
+    found, back = rg.vjp(element, T)
+    np.testing.assert_array_equal(found, wanted)
+    counts = np.zeros_like(T)
+    np.add.at(counts, key, 1.0)
+    np.testing.assert_array_equal(back(np.ones_like(wanted))[0], counts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 5), st.integers(1, 3), st.tuples(*[st.integers(0, 9)] * 4),
+    st.sampled_from(["edge", "reflect", "symmetric", "wrap", "linear_ramp", "mean"]), st.booleans(),
+)  # fmt: skip
+def test_any_padding_is_numpys(n, m, widths, mode, odd):
+    x = np.random.default_rng(n + 5 * m).normal(size=(n, m))
+    options = {"reflect_type": "odd"} if odd and mode in ("reflect", "symmetric") else {}
+    found, back = rg.vjp(lambda x: np.pad(x, (widths[:2], widths[2:]), mode, **options), x)
+    wanted = np.pad(x, (widths[:2], widths[2:]), mode, **options)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+    ahead = np.pad(x + x[::-1], (widths[:2], widths[2:]), mode, **options)  # it is linear
+    np.testing.assert_allclose(np.sum(back(wanted)[0] * x[::-1]), np.sum(wanted * (ahead - wanted)), rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-4, 4), max_size=4), st.integers(-9, 9), st.integers(0, 4))
+def test_any_insertion_deletion_and_roll_is_numpys(places, shift, count):
+    def changed(x):
+        inside = [min(p, 3) for p in places]
+        return np.insert(x, places, 7.0), np.delete(x, inside), np.roll(x, shift), np.repeat(x, count), np.resize(x, count)
+
+    for x, y in zip(rg.vjp(changed, ROW)[0], changed(ROW), strict=True):
+        np.testing.assert_array_equal(x, y)

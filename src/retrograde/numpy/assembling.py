@@ -24,13 +24,11 @@ from retrograde.numpy.shaping import (
     ravel,
     reshape,
     swapaxes,
-    transpose,
 )
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops.promote import apply, astype, is_traced
-
 
 _copied = copy
 
@@ -311,8 +309,8 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: b
     refuse("sliding_window_view", subok=subok or None, writeable=writeable or None)
     x = array(x)
     sizes = tuple(window_shape) if np.ndim(window_shape) else (window_shape,)
-    axes = range(len(x.shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-    axes = [normalize_axis(a, len(x.shape)) for a in axes]
+    given = range(len(x.shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+    axes = [normalize_axis(a, len(x.shape)) for a in given]
     if len(axes) != len(sizes):
         raise ShapeError(f"sliding_window_view: {len(sizes)} window lengths for {len(axes)} axes; give one for each")
     for size, a in zip(sizes, axes):
@@ -321,9 +319,3 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: b
             raise ShapeError(f"sliding_window_view: a window of {size} does not fit into axis {a} of {x.shape}")
         x = moveaxis(ix.gather(x, np.arange(count)[:, None] + np.arange(size), axis=a), a + 1, -1)
     return x
-
-
-def fortran(a: Any, shape: Any) -> Any:
-    """`a` at another shape, the first index changing fastest."""
-    back = reshape(transpose(a), tuple(reversed(shape)) if np.ndim(shape) else shape)
-    return transpose(back)

@@ -53,7 +53,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = 0) -> tuple:
     flat = true_places(ravel(_truth(a)), size=size)
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value,) * len(a.shape)
     there = apply(ew.less, flat, a.size)
-    return tuple(where(there, k, np.int64(v)) for k, v in zip(unravel_index(flat, a.shape), fills))
+    return tuple(where(there, k, np.int64(v)) for k, v in zip(_unraveled(flat, a.shape), fills))
 
 
 @implements(np.argwhere)
@@ -70,8 +70,11 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple:
     indices, shape = array(indices), tuple(shape) if np.ndim(shape) else (int(shape),)
     if (known := plain(indices)) is not None:
         np.unravel_index(known, shape)  # NumPy's own errors, where the places are known
+    return _unraveled(indices, shape, order)
+
+
+def _unraveled(rest: Any, shape: tuple[int, ...], order: str = "C") -> tuple:
     found: list[Any] = []
-    rest = indices
     for n in reversed(shape) if order == "C" else shape:
         found.append(apply(ew.remainder, rest, max(n, 1)))
         rest = apply(ew.floor_divide, rest, max(n, 1))
@@ -79,13 +82,13 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple:
 
 
 @implements(np.ravel_multi_index)
-def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C") -> Any:
+def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: Any = "C") -> Any:
     """Indices along each axis as flat places. Compiled, an index out of range is brought to the nearest place."""
     parts = [array(k) for k in multi_index]
     modes = mode if isinstance(mode, tuple) else (mode,) * len(dims)
     if len(parts) != len(dims):
         raise ValueError(f"parameter multi_index must be a sequence of length {len(dims)}")
-    known = [plain(k) for k in parts]
+    known: Any = [plain(k) for k in parts]
     if not any(k is None for k in known):
         np.ravel_multi_index(tuple(known), dims, mode, order)
     flat: Any = 0
@@ -164,7 +167,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         raise TypeError(f"choose: `a` must be integers and `choices` some arrays; they are {a.dtype} and {len(options)}")
     a = astype(a, np.int64)
     known = plain(a)
-    if mode == "raise" and known is not None and np.size(known) and not (0 <= np.min(known) and np.max(known) < len(options)):
+    if mode == "raise" and known is not None and np.size(known) and not (np.min(known) >= 0 and np.max(known) < len(options)):
         raise ValueError("invalid entry in choice array")
     a = apply(ew.remainder, a, len(options)) if mode == "wrap" else a
     dtype = np.result_type(*[x if type(x) in (bool, int, float, complex) else array(x).dtype for x in options])
@@ -210,7 +213,8 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
         raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected; there are {len(funclist)}")
     found: Any = np.zeros(x.shape, x.dtype)
     for condition, f in zip(conditions, funclist):
-        y = array(f(where(condition, x, ew.stop_gradient(x)), *args, **kw) if callable(f) else f)
+        with np.errstate(all="ignore"):  # of elements that this function is not for
+            y = array(f(where(condition, x, ew.stop_gradient(x)), *args, **kw) if callable(f) else f)
         if y.shape not in ((), x.shape):
             raise ShapeError(f"piecewise: a function gave shape {y.shape} for {x.shape}; it must work element by element")
         found = where(condition, astype(y, x.dtype), found)
@@ -294,7 +298,7 @@ def place(arr: Any, mask: Any, vals: Any) -> Any:
     return at(arr)[known].set(_cyclic(vals, int(known.sum()))) if known.any() else arr
 
 
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> Any:
+def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> Any:
     """`dst` with `src`, broadcast, where the condition holds."""
     dst, src = array(dst), array(src)
     if not np.can_cast(src.dtype, dst.dtype, casting):

@@ -50,7 +50,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     if stop is None:
         start, stop = 0, start
     if not any(map(is_traced, (start, stop, step))):
-        return np.arange(start, stop, step, dtype)
+        return np.arange(start, stop, step, dtype=dtype)
     known = [settled(x, "arange", "the count of numbers", "Write np.linspace(start, stop, num)") for x in (start, stop, step)]
     places = np.arange(len(np.arange(*known)))
     found = apply(ew.add, start, apply(ew.multiply, places, step))

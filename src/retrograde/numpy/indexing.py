@@ -47,7 +47,8 @@ class Selection:
 def select(x: Any, key: Any) -> Selection:
     """What x[key] selects. A boolean mask must have a value, for its count decides the result's shape."""
     keys = _expanded(key if isinstance(key, tuple) else (key,), x)
-    start, limit, step, shape = [], [], [], []
+    start, limit, step = [], [], []
+    shape: list[int] = []
     axes: list[int | None] = []
     arrays: dict[int, Any] = {}
     axis = 0
@@ -122,13 +123,12 @@ def _as_key(k: Any) -> Any:
     """One part of an index as an int, a slice, None, Ellipsis, or an array of integers or bools."""
     if isinstance(k, (list, tuple)):
         k = np.asarray(k) if len(k) else np.zeros(0, np.int64)
-    if is_mask(k) and is_traced(k):
-        if (k := plain(k)) is None:
-            raise UnsupportedError(
-                "x[mask] with a traced mask has a result whose shape depends on values, and under jit or vmap there are none yet. "
-                "Write np.where(mask, x, 0); or say how many there are: x[rg.numpy.nonzero(mask, size=n)] or "
-                "rg.numpy.compress(mask, x, size=n); or pass the mask as a plain array"
-            )
+    if is_mask(k) and is_traced(k) and (k := plain(k)) is None:
+        raise UnsupportedError(
+            "x[mask] with a traced mask has a result whose shape depends on values, and under jit or vmap there are none yet. "
+            "Write np.where(mask, x, 0); or say how many there are: x[rg.numpy.nonzero(mask, size=n)] or "
+            "rg.numpy.compress(mask, x, size=n); or pass the mask as a plain array"
+        )
     if isinstance(k, (bool, np.bool_)) or (is_mask(k) and k.ndim == 0):
         return bool(k)
     if _is_array(k) and k.dtype.kind not in "iub":

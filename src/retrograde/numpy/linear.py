@@ -184,7 +184,7 @@ def _path(terms: list[str], result: str, operands: list, optimize: Any) -> list[
 def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
     """The order of contraction and its cost, as `numpy.einsum_path` finds them from the shapes."""
     refuse("einsum_path", einsum_call=einsum_call or None)
-    shaped = [np.broadcast_to(np.zeros(()), x.shape) if is_traced(x) else x for x in operands]
+    shaped: list[Any] = [np.broadcast_to(np.zeros(()), x.shape) if is_traced(x) else x for x in operands]
     return np.einsum_path(*shaped, optimize=optimize)
 
 

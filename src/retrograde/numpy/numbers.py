@@ -53,15 +53,16 @@ def modf(x: Any) -> tuple:
 def frexp(x: Any) -> tuple:
     """m and the whole number e of x = m 2**e with 1/2 <= |m| < 1; no derivative through e."""
     x = promote(np.frexp, x)[0]
-    e = bits.exponent(x)
-    return bits.scale(x, apply(ew.negative, e)), astype(e, np.int32)
+    e = astype(bits.exponent(x), np.int32)
+    return bits.scale(x, apply(ew.negative, e)), e
 
 
 @implements(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """x times 2**n, n whole numbers."""
     x, n = promote(np.ldexp, x, n)
-    return bits.scale(x, astype(n, x.dtype))
+    n = astype(apply(ew.minimum, apply(ew.maximum, n, -9999), 9999), np.int32) if n.dtype != np.int32 else n
+    return bits.scale(x, n)
 
 
 def _infinite(name: str, sign: float) -> Any:

@@ -30,7 +30,7 @@ _OPTIONS = {
 @implements(np.pad)
 def pad(array_: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     """Widened at the ends of every axis. "empty" pads with zeros; a function as the mode has no rule."""
-    x = array(array_)
+    x, kind = array(array_), mode
     if not isinstance(mode, str):
         raise UnsupportedError("np.pad with a function as the mode is not supported on traced arrays; it would write in place")
     if mode not in _OPTIONS:
@@ -42,16 +42,16 @@ def pad(array_: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     numbers = kwargs.get("constant_values", kwargs.get("end_values", 0))
     ends = _pairs(numbers, len(x.shape)) if mode in ("constant", "linear_ramp") else [(0, 0)] * len(x.shape)
     lengths = _pairs(kwargs.get("stat_length"), len(x.shape))
-    original = x
     for axis, (before, after) in enumerate(widths):
         if not before and not after:
             continue
+        if not x.shape[axis] and mode not in ("constant", "empty"):
+            raise ShapeError(f"pad: there is nothing along axis {axis} of {x.shape} to fill the ends with; use 'constant'")
         if mode in ("edge", "wrap") or (mode in ("reflect", "symmetric") and (not odd or x.shape[axis] == 1)):
-            if not x.shape[axis]:
-                raise ShapeError(f"pad: there is nothing along axis {axis} of {original.shape} to fill the ends with; use 'constant'")
-            x = ix.gather(x, np.pad(np.arange(x.shape[axis]), (before, after), mode), axis=axis)
+            x = ix.gather(x, np.pad(np.arange(x.shape[axis]), (before, after), kind), axis=axis)
         elif mode in ("reflect", "symmetric"):
-            x = flip(_odd(flip(_odd(x, axis, after, mode), axis), axis, before, mode), axis)
+            how = (x.shape[axis], True) if mode == "symmetric" else (x.shape[axis] - 1, False)
+            x = flip(_odd(flip(_odd(x, axis, after, *how), axis), axis, before, *how), axis)
         else:
             sides = [_side(x, axis, n, mode, ends[axis][i], lengths[axis][i], bool(i)) for i, n in enumerate((before, after))]
             x = concatenate([sides[0], x, sides[1]], axis)
@@ -119,16 +119,12 @@ def _statistic(mode: str) -> Any:
     return {"maximum": _max, "minimum": _min, "mean": _mean}[mode]
 
 
-def _odd(x: Any, axis: int, count: int, mode: str) -> Any:
-    """Extended behind by its reflection in the point at its end, again and again where that is too short."""
-    step = x.shape[axis] - (1 if mode == "reflect" else 0)
-    if not x.shape[axis]:
-        raise ShapeError(f"pad: there is nothing along axis {axis} of {x.shape} to fill the ends with; use 'constant'")
+def _odd(x: Any, axis: int, count: int, period: int, repeats_end: bool) -> Any:
+    """Extended behind by its reflection in the point at its end, `period` elements at a time."""
     while count:
-        n, size = x.shape[axis], min(step, count)
-        skip = n - 1 if mode == "reflect" else n
-        edge = part(x, axis, n - 1, n)
-        mirrored = flip(part(x, axis, skip - size, skip), axis)
-        x = concatenate([x, apply(ew.subtract, apply(ew.multiply, 2, edge), mirrored)], axis)
+        n, size = x.shape[axis], min(period, count)
+        last = n if repeats_end else n - 1
+        mirrored = flip(part(x, axis, last - size, last), axis)
+        x = concatenate([x, apply(ew.subtract, apply(ew.multiply, 2, part(x, axis, n - 1, n)), mirrored)], axis)
         count -= size
     return x

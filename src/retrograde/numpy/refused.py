@@ -6,7 +6,7 @@ import numpy as np
 
 from retrograde.numpy.table import REASONS
 
-_VALUES = "how many elements come out depends on values, so no trace can hold the result. Compute it outside of the traced function"
+_VALUES = "how many elements come out depends on values, which a trace cannot hold. Compute it outside of the traced function"
 _MAPPED = "it calls a function of plain slices. Use rg.vmap(function, in_axes=axis), which traces it once for all of them"
 
 REASONS.update(dict.fromkeys([np.unique, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d], _VALUES))

@@ -134,7 +134,7 @@ def _sliced_shape(chosen: Selection) -> tuple[int, ...]:
 
 
 def _into_slice(x: Any, chosen: Selection, new: Any) -> Any:
-    return set_slice(x, new, **chosen.place) if chosen.is_part(x.shape) else new
+    return set_slice(x, new, **chosen.place) if chosen.is_part(x.shape) or not is_traced(new) else new
 
 
 def _at_arrays(x: Any, chosen: Selection, value: Any, how: str) -> Any:

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.ops.define import elementwise
+from retrograde.errors import GraphTypeError
+from retrograde.ir import Primitive
+from retrograde.ops.define import broadcast_shapes, by_elements, elementwise
+from retrograde.types import ArrayType
 
 
 def _parts(e: Any) -> tuple[Any, int, int]:
@@ -28,28 +31,40 @@ def _power_of_two(e: Any, n: Any) -> Any:
     return e.b.bitcast(whole.shift_left(whole.add(n, whole.const(bias)), whole.const(fraction)), e.type)
 
 
+scale = Primitive("scale_by_power_of_two", formula="{0} \\cdot 2^{{{1}}}", flops=6)
+scale.__doc__ = "x times 2**n, n in int32; exact unless the result is not a normal number."
+
+
+@scale.def_type
+def _scale_type(x: ArrayType, n: ArrayType) -> ArrayType:
+    if x.dtype.kind != "f" or n.dtype != np.int32:
+        raise GraphTypeError(f"scale_by_power_of_two wants floats and int32; it was given {x} and {n}")
+    return x.with_shape(broadcast_shapes("ldexp", x, n))
+
+
+scale.def_reference(lambda x, n: np.ldexp(x, n)[()])
+by_elements(scale)
+
+
+@scale.def_lower("elementwise")
 def _scale_lower(e: Any, x: Any, n: Any) -> Any:
     whole, _, bias = _parts(e)
-    most = bias - 1
-    n = e.cast(e.minimum(e.maximum(n, e.const(-3 * most)), e.const(3 * most)), whole.dtype)
+    count, most = e.of(np.int32), bias - 1
     for _ in range(3):  # each step's power is a normal number; all three together reach over the whole range
-        step = whole.minimum(whole.maximum(n, whole.const(-most)), whole.const(most))
-        x, n = e.mul(x, _power_of_two(e, step)), whole.sub(n, step)
+        step = count.minimum(count.maximum(n, count.const(-most)), count.const(most))
+        x, n = e.mul(x, _power_of_two(e, count.cast(step, whole.dtype))), count.sub(n, step)
     return x
 
 
-scale = elementwise("scale_by_power_of_two", lambda x, n: np.ldexp(x, np.asarray(n).astype(np.int32))[()],
-                    formula="{0} \\cdot 2^{{{1}}}", arity=2, kinds="f", lower=_scale_lower, flops=6,
-                    pullback=lambda ct, z, x, n: (scale(ct, n), None),
-                    doc="x times 2**n, n a whole number; exact unless the result is not normal.")  # fmt: skip
+scale.def_pullback(lambda ct, z, x, n: (scale(ct, n), None))
 
 
 @scale.def_samples
 def _scale_samples() -> list:
-    x, n = np.array([1.5, -0.3, 0.0, np.pi]), np.array([3.0, -2.0, 7.0, 0.0])
-    far = np.array([2000.0, -2000.0, 1024.0, -1070.0])
-    return [((x, n), {}), ((x.astype(np.float32), n.astype(np.float32)), {}), ((x, np.float64(-1)), {}), ((x[:0], n[:0]), {}),
-            ((np.array([np.inf, np.nan, 0.5, 2.0]), far), {}), ((np.float64(0.7), np.float64(2)), {})]  # fmt: skip
+    x, n = np.array([1.5, -0.3, 0.0, np.pi]), np.array([3, -2, 7, 0], np.int32)
+    far = np.array([2000, -2000, 1024, -1070], np.int32)
+    return [((x, n), {}), ((x.astype(np.float32), n), {}), ((x, np.int32(-1)), {}), ((x[:0], n[:0]), {}),
+            ((np.array([np.inf, np.nan, 0.5, 2.0]), far), {}), ((np.float64(0.7), n[:, None]), {})]  # fmt: skip
 
 
 def _exponent_lower(e: Any, x: Any) -> Any:

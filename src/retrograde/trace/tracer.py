@@ -103,7 +103,8 @@ class Tracer(Symbol):
         raise TracerConversionError(
             f"{self!r} cannot become a plain array: it would lose its gradient.\n"
             "Instead of a[i], with a plain array a and a traced i, write retrograde.numpy.take(a, i, axis=0). "
-            "Instead of np.array([x, y]) write retrograde.numpy.array([x, y]) or np.stack([x, y]); instead of assigning into a plain array (a[i] = x) "
+            "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack), "
+            "retrograde.numpy.full(shape, x) or retrograde.numpy.arange(x); instead of assigning into a plain array (a[i] = x) "
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
             "NumPy use one that works on traced arrays."
         )
@@ -160,8 +161,8 @@ class Tracer(Symbol):
     def _refuse(self, what: str, instead: str) -> Any:
         raise TracerConversionError(
             f"{what} of {self!r} would lose its gradient; use {instead}. Functions of `math` and other libraries take "
-            "plain numbers only: use NumPy's, such as np.exp instead of math.exp. Instead of np.array([x, y]) write "
-            "retrograde.numpy.array([x, y]), instead of np.arange(x) retrograde.numpy.arange(x); instead of assigning into a plain "
+            "plain numbers only: use NumPy's, such as np.exp instead of math.exp. Instead of np.array([x, y]) or np.arange(x) "
+            "write retrograde.numpy.array([x, y]) or retrograde.numpy.arange(x); instead of assigning into a plain "
             "array (a[i] = x) build the result with np.stack, np.concatenate or np.where"
         )
 
@@ -321,9 +322,11 @@ class Tracer(Symbol):
         return self.atom.type
 
 
-_VIEWS = {"reshape", "ravel", "squeeze", "transpose", "swapaxes", "moveaxis", "broadcast_to", "atleast_1d",
-          "atleast_2d", "atleast_3d", "real", "permute_dims", "matrix_transpose", "expand_dims", "diagonal", "rollaxis", "rot90", "diag",
-          "flip", "fliplr", "flipud", "broadcast_arrays", "asarray"}  # fmt: skip
+_VIEWS = {
+    "asarray", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "diag", "diagonal",
+    "expand_dims", "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "permute_dims", "ravel", "real",
+    "reshape", "rollaxis", "rot90", "squeeze", "swapaxes", "transpose",
+}  # fmt: skip
 
 
 def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
