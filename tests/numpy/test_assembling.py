@@ -189,6 +189,7 @@ KEYS = {
     "int-slice-array": np.s_[1, ::2, np.array([[3, 0]])],
     "array-int": np.s_[np.array([1, 0]), :, 2],
     "mask-2d-behind": np.s_[:, T[0] > 0],
+    "past-the-front": np.s_[:, -5::-1],
     "none-mask": np.s_[None, T[:, 0, 0] > -9, ..., None],
 }
 for label, key in KEYS.items():

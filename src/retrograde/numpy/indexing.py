@@ -62,6 +62,8 @@ def select(x: Any, key: Any) -> Selection:
         n = x.shape[axis]
         if isinstance(k, slice):
             a, z, s = k.indices(n)
+            if not len(range(a, z, s)):
+                a, z, s = 0, 0, 1  # an empty one may begin at -1, which as a start would mean the last
             shape.append(len(range(a, z, s)))
             axes.append(axis)
         elif _is_array(k):
