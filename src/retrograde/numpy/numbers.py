@@ -10,21 +10,26 @@ import numpy as np
 from retrograde.errors import UnsupportedError
 from retrograde.numpy.elementwise import isfinite, isinf, isnan, where
 from retrograde.numpy.reductions import all as _all
-from retrograde.numpy.shaping import array
+from retrograde.numpy.shaping import array, broadcast_arrays
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import bits
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, astype, is_traced, promote
 
 nextafter = FUNCTIONS[np.nextafter] = functools.partial(apply, bits.nextafter)
-gcd = FUNCTIONS[np.gcd] = functools.partial(apply, bits.gcd)
+
+
+@implements(np.gcd)
+def gcd(x: Any, y: Any) -> Any:
+    """The greatest common divisor of whole numbers."""
+    return bits.gcd(*broadcast_arrays(*promote(np.gcd, x, y)))
 
 
 @implements(np.lcm)
 def lcm(x: Any, y: Any) -> Any:
     """The least common multiple of whole numbers."""
-    x, y = (apply(ew.absolute, v) for v in promote(np.lcm, x, y))
-    shared = apply(bits.gcd, x, y)
+    x, y = broadcast_arrays(*(apply(ew.absolute, v) for v in promote(np.lcm, x, y)))
+    shared = bits.gcd(x, y)
     return apply(ew.multiply, apply(ew.floor_divide, x, where(apply(ew.equal, shared, 0), 1, shared)), y)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError
 from retrograde.ir import Primitive
 from retrograde.ops.define import broadcast_shapes, by_elements, elementwise
+from retrograde.ops.shape import spread
 from retrograde.types import ArrayType
 
 
@@ -118,14 +119,47 @@ def _next_samples() -> list:
             ((x[:0], y[:0]), {})]  # fmt: skip
 
 
-def _gcd_lower(e: Any, x: Any, y: Any) -> Any:
-    """Euclid's algorithm, as many steps as two neighboring Fibonacci numbers of this width take."""
-    a, b, zero, one = e.abs(x), e.abs(y), e.const(0), e.const(1)
-    for _ in range({1: 13, 2: 24, 4: 47, 8: 93}[e.dtype.itemsize]):
-        done = e.compare("==", b, zero)
-        rest = e.b.urem(a, e.select(done, one, b))
-        a, b = e.select(done, a, b), e.select(done, zero, rest)
-    return a
+gcd = Primitive("gcd", formula="\\gcd({0}, {1})", flops=lambda x, y: 100 * x.size)
+gcd.__doc__ = "The greatest common divisor of whole numbers, two arrays of one shape, by Euclid's algorithm."
 
 
-gcd = elementwise("gcd", np.gcd, formula="\\gcd({0}, {1})", arity=2, kinds="iu", pullback=None, lower=_gcd_lower, flops=100)
+@gcd.def_type
+def _gcd_type(x: ArrayType, y: ArrayType) -> ArrayType:
+    if x != y or x.dtype.kind not in "iu":
+        raise GraphTypeError(f"gcd wants whole numbers of one shape and dtype; it was given {x} and {y}")
+    return x
+
+
+gcd.def_reference(np.gcd)
+
+
+@gcd.def_lower("kernel")
+def _gcd_lower(k: Any, outputs: Any, inputs: Any) -> None:
+    e, b = k.scalar(outputs[0].dtype), k.b
+    larger, smaller = k.alloca(e.type), k.alloca(e.type)
+    for index in k.loop(*outputs[0].shape):
+        for slot, x in zip((larger, smaller), inputs):
+            b.store(e.abs(k.load(x, index)), slot)
+        test, step, end = (b.append_basic_block(name) for name in ("test", "step", "end"))
+        b.branch(test)
+        b.position_at_end(test)
+        divisor = b.load(smaller, typ=e.type)
+        b.cbranch(e.compare("!=", divisor, e.const(0)), step, end)
+        b.position_at_end(step)
+        rest = b.urem(b.load(larger, typ=e.type), divisor)
+        b.store(divisor, larger)
+        b.store(rest, smaller)
+        b.branch(test)
+        b.position_at_end(end)
+        k.store(outputs[0], index, b.load(larger, typ=e.type))
+
+
+gcd.def_batch(lambda lanes, mapped, x, y: gcd(spread(lanes, x, mapped[0]), spread(lanes, y, mapped[1])))
+gcd.def_cut(lambda where, types, out, out_axis: where[0] == where[1] == out_axis)
+
+
+@gcd.def_samples
+def _gcd_samples() -> list:
+    x, y = np.array([[0, 12, -18, 7], [2**40, 0, 1, 6]]), np.array([[0, 18, 12, 0], [6**20, 5, -1, 6]])
+    return [((x, y), {}), ((x[0].astype(np.int32), y[0].astype(np.int32)), {}), ((x[:0], y[:0]), {}),
+            ((x[0, :2].astype(np.uint8), y[0, :2].astype(np.uint8)), {}), ((np.int64(12), np.int64(-30)), {})]  # fmt: skip
