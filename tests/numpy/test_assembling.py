@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import retrograde as rg
 from retrograde.errors import RetrogradeError
+from retrograde.numpy.table import FUNCTIONS
 
 RNG = np.random.default_rng(9)
 S = RNG.normal(size=(3, 4))
@@ -119,7 +120,9 @@ of(np.pad, N, 1, constant_values=2.7)
 of(np.pad, EMPTY, 1)
 of(np.pad, S, 3, mode="linear_ramp", end_values=((1, 2), (3, 4)))
 of(np.pad, N, 3, mode="linear_ramp", end_values=(5, -4))
-for mode in ("maximum", "mean", "minimum"):
+STATISTICS = ["maximum", "mean", "minimum", *["median" for f in FUNCTIONS if f is np.median]]
+for mode in STATISTICS:
+    of(np.pad, N, ((1, 2), (0, 3)), mode=mode)
     of(np.pad, S, 2, mode=mode, stat_length=2)
     of(np.pad, S, 2, mode=mode, stat_length=((1, 3), (9, 2)))
 case("pad-traced", lambda x, v: (np.pad(x, 1, constant_values=v), np.pad(x, 1, constant_values=(v, 2 * v))), S, Z)

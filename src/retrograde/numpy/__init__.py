@@ -2,6 +2,19 @@
 
 from typing import Any
 
+from numpy import (  # whose arguments are never traced
+    diag_indices,
+    empty,
+    eye,
+    identity,
+    indices,
+    ones,
+    tri,
+    tril_indices,
+    triu_indices,
+    zeros,
+)
+
 from retrograde.numpy import refused, table
 from retrograde.numpy.assembling import (
     append,
