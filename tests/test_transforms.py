@@ -166,7 +166,7 @@ LEAKED = []
         (lambda x: (x, x), 1.0, errors.DifferentiationError, "has_aux"),
         (lambda x: np.sum(x) + LEAKED[0], np.ones(2), errors.LeakedTracerError, "has_aux"),
         (lambda x: np.sum(np.add(x, x, out=np.zeros(2))), np.ones(2), errors.TracerConversionError, "out="),
-        (lambda x: np.sum(x[x > 0]), np.ones(2), errors.UnsupportedError, "np.where"),
+        (lambda x: np.sum(rg.vmap(lambda y: np.sum(y[y > 0]))(x[None])), np.ones(2), errors.UnsupportedError, "np.where"),
     ],
 )
 def test_what_cannot_be_traced_says_what_to_write_instead(f, x, error, says):

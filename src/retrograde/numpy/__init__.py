@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from retrograde.numpy import table
+from numpy import (  # whose arguments are never traced
+    diag_indices,
+    empty,
+    eye,
+    identity,
+    indices,
+    ones,
+    tri,
+    tril_indices,
+    triu_indices,
+    zeros,
+)
+
+from retrograde.numpy import refused, table
 from retrograde.numpy.accumulating import (
     cumprod,
     cumsum,
@@ -16,21 +29,88 @@ from retrograde.numpy.accumulating import (
     trapezoid,
     unwrap,
 )
+from retrograde.numpy.assembling import (
+    append,
+    array_split,
+    atleast_3d,
+    block,
+    delete,
+    dsplit,
+    dstack,
+    fliplr,
+    flipud,
+    hsplit,
+    insert,
+    meshgrid,
+    repeat,
+    resize,
+    roll,
+    rollaxis,
+    rot90,
+    sliding_window_view,
+    tile,
+    unstack,
+    vsplit,
+)
+from retrograde.numpy.choosing import (
+    argwhere,
+    choose,
+    compress,
+    copyto,
+    extract,
+    fill_diagonal,
+    flatnonzero,
+    ix_,
+    nonzero,
+    piecewise,
+    place,
+    put,
+    put_along_axis,
+    putmask,
+    ravel_multi_index,
+    select,
+    unravel_index,
+)
+from retrograde.numpy.creating import (
+    arange,
+    array,
+    asarray,
+    diag,
+    diagflat,
+    diagonal,
+    full,
+    geomspace,
+    linspace,
+    logspace,
+    tril,
+    triu,
+    vander,
+)
 from retrograde.numpy.elementwise import *  # noqa: F403
 from retrograde.numpy.indexing import getitem, take, take_along_axis
-from retrograde.numpy.linear import dot, einsum, inner, matmul, outer, tensordot, trace, vdot, vecdot
-from retrograde.numpy.nanfunctions import (
-    nanargmax,
-    nanargmin,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
+from retrograde.numpy.linear import dot, einsum, einsum_path, inner, matmul, outer, tensordot, trace, vdot, vecdot
+from retrograde.numpy.nanfunctions import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from retrograde.numpy.numbers import (
+    allclose,
+    array_equal,
+    array_equiv,
+    can_cast,
+    frexp,
+    gcd,
+    isclose,
+    isneginf,
+    isposinf,
+    lcm,
+    ldexp,
+    modf,
+    nextafter,
+    signbit,
+    spacing,
 )
 from retrograde.numpy.ordering import argpartition, argsort, digitize, lexsort, partition, searchsorted, sort
+from retrograde.numpy.padding import pad
+from retrograde.numpy.polynomials import polyadd, polyder, polyint, polymul, polysub, polyval
+from retrograde.numpy.products import cross, kron, matvec, outer_of, vecmat
 from retrograde.numpy.quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from retrograde.numpy.reductions import (
     all,

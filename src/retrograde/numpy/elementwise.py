@@ -142,10 +142,14 @@ isfinite = _of_integers(ew.isfinite, True)
 
 
 @implements(np.where)
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    """x where the condition holds, else y; the cotangent flows to the chosen one only."""
+def where(condition: Any, x: Any = None, y: Any = None, *, size: int | None = None, fill_value: Any = 0) -> Any:
+    """x where the condition holds, else y; the cotangent flows to the chosen one only. Without both, `nonzero(condition)`."""
+    if x is None and y is None:
+        from retrograde.numpy.choosing import nonzero
+
+        return nonzero(condition, size=size, fill_value=fill_value)
     if x is None or y is None:
-        raise UnsupportedError("np.where(condition) with one argument has a result of unknown shape; pass x and y as well")
+        raise ValueError("either both or neither of x and y should be given")
     x, y = promote(np.add, x, y) if _kinds(x, y) != "bb" else (as_operand(x), as_operand(y))
     return ew.select(_truth(condition), x, y)
 
@@ -204,11 +208,14 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
 
 @implements(np.sinc)
 def sinc(x: Any) -> Any:
-    """sin(pi x) / (pi x), 1 at 0."""
+    """sin(pi x) / (pi x), 1 at 0; near 0 its series, for the sake of the derivatives."""
     y = apply(ew.multiply, np.pi, x)
-    at_zero = apply(ew.equal, y, 0)
-    safe = where(at_zero, 1.0, y)
-    return where(at_zero, 1.0, apply(ew.divide, apply(ew.sin, safe), safe))
+    near = apply(ew.less, apply(ew.absolute, y), 0.03)
+    safe = where(near, 1.0, y)
+    square, series = apply(ew.square, where(near, y, 0.0)), 1.0 / 362880.0
+    for factorial in (-5040.0, 120.0, -6.0, 1.0):
+        series = apply(ew.add, apply(ew.multiply, series, square), 1.0 / factorial)
+    return where(near, series, apply(ew.divide, apply(ew.sin, safe), safe))
 
 
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import UnsupportedError
+from retrograde.ir.builder import plain
 from retrograde.numpy.shaping import array, broadcast_to, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
@@ -44,20 +45,25 @@ class Selection:
 
 
 def select(x: Any, key: Any) -> Selection:
-    """What x[key] selects. A boolean mask must be a plain array, for its count decides the result's shape."""
+    """What x[key] selects. A boolean mask must have a value, for its count decides the result's shape."""
     keys = _expanded(key if isinstance(key, tuple) else (key,), x)
-    start, limit, step, shape = [], [], [], []
+    start, limit, step = [], [], []
+    shape: list[int] = []
     axes: list[int | None] = []
     arrays: dict[int, Any] = {}
     axis = 0
     for k in keys:
-        if k is None:
+        if k is None or isinstance(k, bool):
+            if k is not None:  # a truth is an index, too: into an axis that was not there
+                arrays[len(shape)] = np.zeros(int(k), np.int64)
             shape.append(1)
             axes.append(None)
             continue
         n = x.shape[axis]
         if isinstance(k, slice):
             a, z, s = k.indices(n)
+            if not len(range(a, z, s)):
+                a, z, s = 0, 0, 1  # an empty one may begin at -1, which as a start would mean the last
             shape.append(len(range(a, z, s)))
             axes.append(axis)
         elif _is_array(k):
@@ -119,11 +125,14 @@ def _as_key(k: Any) -> Any:
     """One part of an index as an int, a slice, None, Ellipsis, or an array of integers or bools."""
     if isinstance(k, (list, tuple)):
         k = np.asarray(k) if len(k) else np.zeros(0, np.int64)
-    if isinstance(k, (bool, np.bool_)) or (is_mask(k) and is_traced(k)) or (is_mask(k) and k.ndim == 0):
+    if is_mask(k) and is_traced(k) and (k := plain(k)) is None:
         raise UnsupportedError(
-            "x[mask] with a traced or a 0-d mask has a result whose shape depends on values. Write np.where(mask, x, 0), or "
-            "pass the mask as a plain array"
+            "x[mask] with a traced mask has a result whose shape depends on values, and under jit or vmap there are none yet. "
+            "Write np.where(mask, x, 0); or say how many there are: x[rg.numpy.nonzero(mask, size=n)] or "
+            "rg.numpy.compress(mask, x, size=n); or pass the mask as a plain array"
         )
+    if isinstance(k, (bool, np.bool_)) or (is_mask(k) and k.ndim == 0):
+        return bool(k)
     if _is_array(k) and k.dtype.kind not in "iub":
         raise IndexError(f"arrays used as indices must be of integer (or boolean) type, not {k.dtype}")
     if not (k is None or k is Ellipsis or isinstance(k, slice) or hasattr(k, "__index__")):
@@ -138,7 +147,7 @@ def is_mask(k: Any) -> bool:
 
 def _consumed(k: Any) -> int:
     """How many axes a part of an index takes up."""
-    return 0 if k is None or k is Ellipsis else k.ndim if is_mask(k) else 1
+    return 0 if k is None or k is Ellipsis or isinstance(k, bool) else k.ndim if is_mask(k) else 1
 
 
 def _split_up(keys: list) -> bool:
@@ -176,13 +185,20 @@ def _in_range(k: Any, n: int) -> Any:
 
 @implements(np.take)
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    """Elements along an axis at integer places."""
-    refuse("take", out=out, mode=None if mode == "raise" else mode)
+    """Elements along an axis at integer places; those out of range by `mode`. Compiled, "raise" takes the nearest."""
+    refuse("take", out=out)
+    if mode not in ("raise", "clip", "wrap"):
+        raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     a, indices = array(a), array(indices)
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis(axis, len(a.shape))
-    return ix.gather(a, _in_range(indices, a.shape[axis]), axis=axis)
+    n = a.shape[axis]
+    if mode == "wrap":
+        indices = apply(ew.remainder, indices, max(n, 1))
+    elif mode == "clip":
+        indices = apply(ew.minimum, apply(ew.maximum, indices, 0), max(n - 1, 0))
+    return ix.gather(a, _in_range(indices, n), axis=axis)
 
 
 @implements(np.take_along_axis)

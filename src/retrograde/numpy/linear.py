@@ -14,7 +14,7 @@ from retrograde.numpy.shaping import array, broadcast_to, expand_dims, moveaxis,
 from retrograde.numpy.table import implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops.matmul import matmul as _product
-from retrograde.ops.promote import apply, promote
+from retrograde.ops.promote import apply, is_traced, promote
 from retrograde.ops.reduce import any_, sum_
 from retrograde.types import is_bfloat16
 
@@ -122,14 +122,17 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 @implements(np.einsum)
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True, **kwargs: Any) -> Any:
-    """Einstein's summation, pair by pair in NumPy's own contraction order; each pair is one batched product."""
+    """Einstein's summation, pair by pair in the order that NumPy finds cheapest; each pair is one batched product.
+
+    `optimize` is "greedy" (True and False as well: no result depends on it), "optimal", or a path of `np.einsum_path`.
+    """
     refuse("einsum", out=out, **{k: v for k, v in kwargs.items() if k != "order"})
     if not isinstance(subscripts, str):
-        raise ShapeError("einsum: give the subscripts as a string, such as 'ij,jk->ik'")
+        subscripts, operands = _from_lists((subscripts, *operands))
     arrays = [array(x) for x in operands]
     terms, result = _parse(subscripts, arrays)
     work = [_self_sum(x, t, set("".join(terms[:i] + terms[i + 1 :]) + result)) for i, (x, t) in enumerate(zip(arrays, terms))]
-    for pair in _path(terms, result, arrays):
+    for pair in _path(terms, result, arrays, "greedy" if isinstance(optimize, bool) else optimize):
         taken = [work[i] for i in pair]
         work = [w for i, w in enumerate(work) if i not in pair]
         while len(taken) > 1:
@@ -172,11 +175,29 @@ def _parse(subscripts: str, operands: list) -> tuple[list[str], str]:
     return full, result
 
 
-def _path(terms: list[str], result: str, operands: list) -> list[tuple[int, ...]]:
+def _path(terms: list[str], result: str, operands: list, optimize: Any) -> list[tuple[int, ...]]:
     if len(operands) <= 2:
         return [tuple(range(len(operands)))]
-    shaped = [np.broadcast_to(np.zeros(()), x.shape) for x in operands]
-    return np.einsum_path(",".join(terms) + "->" + result, *shaped, optimize="greedy")[0][1:]
+    return einsum_path(",".join(terms) + "->" + result, *operands, optimize=optimize)[0][1:]
+
+
+@implements(np.einsum_path)
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """The order of contraction and its cost, as `numpy.einsum_path` finds them from the shapes."""
+    refuse("einsum_path", einsum_call=einsum_call or None)
+    shaped: list[Any] = [np.broadcast_to(np.zeros(()), x.shape) if is_traced(x) else x for x in operands]
+    return np.einsum_path(*shaped, optimize=optimize)
+
+
+def _from_lists(given: tuple) -> tuple[str, tuple]:
+    """The form einsum(x, [0, 1], y, [1, 2], [0, 2]) as subscripts and operands; a list's numbers are its letters."""
+    lists = list(given[1::2]) + ([given[-1]] if len(given) % 2 else [])
+    if not all(isinstance(x, (list, tuple)) for x in lists):
+        raise ShapeError("einsum: give the subscripts as a string, such as 'ij,jk->ik', or as a list behind each operand")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    terms = ["".join("..." if k is Ellipsis else letters[k] for k in x) for x in lists]
+    count = len(given) // 2
+    return ",".join(terms[:count]) + ("->" + terms[-1] if len(given) % 2 else ""), given[: 2 * count : 2]
 
 
 def _self_sum(x: Any, term: str, keep: set) -> tuple[Any, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
+from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import shape as sh
 from retrograde.ops.promote import as_operand, astype, is_traced
@@ -37,11 +37,13 @@ def normalize_axis(axis: Any, ndim: int) -> int:
 
 @implements(np.reshape)
 def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None) -> Any:
-    """The same elements at another shape; one length may be -1. Only C order."""
-    if order not in ("C", "A", "K"):
-        raise UnsupportedError(f"np.reshape(order={order!r}) is not supported on traced arrays; transpose before reshaping")
+    """The same elements at another shape; one length may be -1. Traced arrays are in C order, so "A" and "K" mean "C"."""
     a = array(a)
     shape = tuple(n.__index__() for n in shape) if np.ndim(shape) else (shape.__index__(),)
+    if order == "F":
+        return transpose(reshape(transpose(a), shape[::-1]))
+    if order not in ("C", "A", "K"):
+        raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
     if -1 in shape:
         rest = math.prod(n for n in shape if n != -1)
         if shape.count(-1) > 1 or rest == 0 or a.size % rest:
@@ -216,7 +218,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
     if np.ndim(indices_or_sections) == 0:
         if n % indices_or_sections:
             raise ShapeError(f"split: {n} elements do not divide into {indices_or_sections} equal parts")
-        cuts = list(range(0, n, n // indices_or_sections))[1:]
+        cuts = [i * (n // indices_or_sections) for i in range(1, indices_or_sections)]
     else:
         cuts = list(indices_or_sections)
     return [getitem(a, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, n])]
@@ -271,9 +273,9 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     return a.snapshot() if is_traced(a) else np.array(a)
 
 
-FUNCTIONS[np.shape] = lambda a: a.shape
-FUNCTIONS[np.ndim] = lambda a: len(a.shape)
-FUNCTIONS[np.size] = lambda a, axis=None: a.size if axis is None else a.shape[axis]
+FUNCTIONS[np.shape] = lambda a: array(a).shape
+FUNCTIONS[np.ndim] = lambda a: len(array(a).shape)
+FUNCTIONS[np.size] = lambda a, axis=None: np.size(np.broadcast_to(0, array(a).shape), axis)
 FUNCTIONS[np.iscomplexobj] = lambda x: x.dtype.kind == "c"
 FUNCTIONS[np.isrealobj] = lambda x: x.dtype.kind != "c"
 FUNCTIONS[np.real] = lambda val: val.real

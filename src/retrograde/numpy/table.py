@@ -8,6 +8,7 @@ from typing import Any
 from retrograde.errors import UnsupportedError
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+REASONS: dict[Any, str] = {}  # of functions that cannot have a rule: why, and what to write
 
 
 def implements(function: Any) -> Callable[[Callable], Callable]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import GraphTypeError, ShapeError
+from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
+from retrograde.ir.builder import plain
 from retrograde.numpy.indexing import Selection, getitem, is_mask, select
 from retrograde.numpy.shaping import array, broadcast_to, reshape, transpose
 from retrograde.ops import elementwise as ew
@@ -75,7 +76,10 @@ def at(x: Any) -> _At:
 def _updated(x: Any, key: Any, value: Any, how: str) -> Any:
     value = _of_kind(x, value)
     parts = [k for k in (key if isinstance(key, tuple) else (key,)) if k is not Ellipsis]
-    if len(parts) == 1 and is_mask(parts[0]) and is_traced(parts[0]):
+    known = all(plain(k) is not None for k in parts if is_mask(k) and is_traced(k))
+    if any(isinstance(k, (bool, np.bool_)) or (is_mask(k) and not k.ndim) for k in parts):
+        raise UnsupportedError("x[True] = v, with a single truth as an index, is not supported on traced arrays; use np.where")
+    if len(parts) == 1 and is_mask(parts[0]) and is_traced(parts[0]) and (value.ndim <= x.ndim - parts[0].ndim or not known):
         return _where(x, parts[0], value, how)
     chosen = select(x, key)
     if chosen.arrays:
@@ -130,7 +134,7 @@ def _sliced_shape(chosen: Selection) -> tuple[int, ...]:
 
 
 def _into_slice(x: Any, chosen: Selection, new: Any) -> Any:
-    return set_slice(x, new, **chosen.place) if chosen.is_part(x.shape) else new
+    return set_slice(x, new, **chosen.place) if chosen.is_part(x.shape) or not is_traced(new) else new
 
 
 def _at_arrays(x: Any, chosen: Selection, value: Any, how: str) -> Any:

@@ -26,7 +26,7 @@ from retrograde.errors import (
     WriteError,
 )
 from retrograde.ir.primitive import innermost_level
-from retrograde.numpy.table import FUNCTIONS
+from retrograde.numpy.table import FUNCTIONS, REASONS
 from retrograde.ops.symbol import Symbol
 from retrograde.trace.storage import Stale, Storage, check_writable
 from retrograde.types import ArrayType
@@ -83,6 +83,8 @@ class Tracer(Symbol):
             x._write(lambda: getattr(rnp.at(x)[key], _AT[ufunc])(value))
             return None
         rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
+        if method == "outer" and ufunc in FUNCTIONS and ufunc.nin == 2 and ufunc.signature is None:
+            rule = rnp.outer_of(ufunc)
         if rule is None:
             raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
         if kwargs and method == "__call__" and not _takes(rule, inputs, kwargs):
@@ -94,14 +96,15 @@ class Tracer(Symbol):
     def __array_function__(self, func, types, args, kwargs):
         rule = FUNCTIONS.get(func)
         if rule is None:
-            raise _unsupported(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
+            raise _unsupported(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}", REASONS.get(func))
         return _call(f"np.{func.__name__}", rule, args, kwargs)
 
     def __array__(self, dtype=None, copy=None):
         raise TracerConversionError(
             f"{self!r} cannot become a plain array: it would lose its gradient.\n"
             "Instead of a[i], with a plain array a and a traced i, write retrograde.numpy.take(a, i, axis=0). "
-            "Instead of np.array([x, y]) write np.stack([x, y]); instead of assigning into a plain array (a[i] = x) "
+            "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack), "
+            "retrograde.numpy.full(shape, x) or retrograde.numpy.arange(x); instead of assigning into a plain array (a[i] = x) "
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
             "NumPy use one that works on traced arrays."
         )
@@ -158,8 +161,9 @@ class Tracer(Symbol):
     def _refuse(self, what: str, instead: str) -> Any:
         raise TracerConversionError(
             f"{what} of {self!r} would lose its gradient; use {instead}. Functions of `math` and other libraries take "
-            "plain numbers only: use NumPy's, such as np.exp instead of math.exp. Instead of assigning into a plain array "
-            "(a[i] = x) build the result with np.stack, np.concatenate or np.where"
+            "plain numbers only: use NumPy's, such as np.exp instead of math.exp. Instead of np.array([x, y]) or np.arange(x) "
+            "write retrograde.numpy.array([x, y]) or retrograde.numpy.arange(x); instead of assigning into a plain "
+            "array (a[i] = x) build the result with np.stack, np.concatenate or np.where"
         )
 
     # -- indexing
@@ -213,6 +217,14 @@ class Tracer(Symbol):
     __imod__, __ipow__, __imatmul__ = _changing("%=", op.mod), _changing("**=", op.pow), _changing("@=", op.matmul)
     __iand__, __ior__, __ixor__ = _changing("&=", op.and_), _changing("|=", op.or_), _changing("^=", op.xor)
     __ilshift__, __irshift__ = _changing("<<=", op.lshift), _changing(">>=", op.rshift)
+
+    def compress(self, condition, axis=None, out=None):
+        """The slices along an axis for which a condition holds."""
+        return _call("ndarray.compress", rnp.compress, (condition, self, axis, out), {})
+
+    def put(self, indices, values, mode="raise"):
+        """The values at places of the flattened array."""
+        self._write(lambda: rnp.put(self, indices, values, mode))
 
     def fill(self, value):
         """Every element becomes `value`."""
@@ -313,6 +325,7 @@ class Tracer(Symbol):
         _method, ("cumsum", "cumprod", "argsort", "argpartition", "searchsorted")
     )
     ravel, squeeze, swapaxes, take, dot = map(_method, ("ravel", "squeeze", "swapaxes", "take", "dot"))
+    repeat, diagonal, nonzero, choose = map(_method, ("repeat", "diagonal", "nonzero", "choose"))
 
     @property
     def type(self) -> ArrayType:
@@ -320,8 +333,11 @@ class Tracer(Symbol):
         return self.atom.type
 
 
-_VIEWS = {"reshape", "ravel", "squeeze", "transpose", "swapaxes", "moveaxis", "broadcast_to", "asarray", "atleast_1d",
-          "atleast_2d", "atleast_3d", "real", "permute_dims", "matrix_transpose", "expand_dims"}  # fmt: skip
+_VIEWS = {
+    "asarray", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "diag", "diagonal",
+    "expand_dims", "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "permute_dims", "ravel", "real",
+    "reshape", "rollaxis", "rot90", "squeeze", "swapaxes", "transpose",
+}  # fmt: skip
 
 
 def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
@@ -385,7 +401,9 @@ def _ufunc_name(ufunc: Any) -> str:
     return f"np.{ufunc.__name__}" if own else f"{ufunc.__name__} (a ufunc that is not NumPy's)"
 
 
-def _unsupported(name: str) -> UnsupportedError:
+def _unsupported(name: str, reason: str | None = None) -> UnsupportedError:
+    if reason is not None:
+        return UnsupportedError(f"{name} is not supported on traced arrays: {reason}")
     return UnsupportedError(
         f"{name} has no rule for traced arrays yet, so its gradient would be missing. Write it with functions that have "
         "one (dir(retrograde.numpy) lists them), or compute it outside the traced function if it needs no gradient"
