@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type, scalar_emitter
+from retrograde.codegen.complex import load_pair, store_pair
+from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, part_dtype, register_type, scalar_emitter
 from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
 from retrograde.ir.layout import Layout
@@ -114,11 +115,16 @@ class KernelEmitter:
 
     def load(self, view: View, index: tuple) -> ir.Value:
         """One element, in a register."""
+        if view.dtype.kind == "c":
+            return load_pair(self.b, self.address(view, index), register_type(part_dtype(view.dtype)))
         value = self.b.load(self.address(view, index), typ=memory_type(view.dtype))
         return self.b.icmp_unsigned("!=", value, ir.Constant(I8, 0)) if view.dtype.kind == "b" else value
 
     def store(self, view: View, index: tuple, value: ir.Value) -> None:
         """Write one element."""
+        if view.dtype.kind == "c":
+            store_pair(self.b, self.address(view, index), value)
+            return
         if value.type == I1:
             value = self.b.zext(value, I8)
         self.b.store(value, self.address(view, index))
@@ -126,7 +132,7 @@ class KernelEmitter:
     def fill(self, view: View, value) -> None:
         """Set every element to a number."""
         number = constant(value, view.dtype)
-        if view.type.size > 1 and view.layout.contiguous and number.constant == 0 and not np.signbit(value):
+        if view.type.size > 1 and view.layout.contiguous and not any(np.asarray(value, view.dtype).tobytes()):
             self._block("llvm.memset.p0.i64", view, ir.Constant(I8, 0))
             return
         for index in self.loop(*view.shape):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import UnsupportedError
+from retrograde.numpy.complex import abs_square
 from retrograde.numpy.elementwise import where
 from retrograde.numpy.shaping import array, expand_dims, normalize_axis, ravel, reshape
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
@@ -157,10 +158,10 @@ def var(
     refuse("var", out=out, where=None if _plain(where, True) is True else where, mean=_plain(mean))
     ddof = _plain(correction, ddof)
     a = array(a)
-    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) == "f" else astype(a, np.float64)
+    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) in "fc" else astype(a, np.float64)
     count = math.prod(a.shape[i] for i in _axes(axis, len(a.shape)))
-    centre = apply(ew.divide, _reduce(rd.sum_, a, axis, True), float(count))
-    total = _reduce(rd.sum_, apply(ew.square, apply(ew.subtract, a, centre)), axis, _plain(keepdims, False))
+    away = apply(ew.subtract, a, apply(ew.divide, _reduce(rd.sum_, a, axis, True), float(count)))
+    total = _reduce(rd.sum_, abs_square(away), axis, _plain(keepdims, False))
     return apply(ew.divide, total, float(np.maximum(count - ddof, 0)))
 
 

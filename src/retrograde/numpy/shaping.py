@@ -266,7 +266,4 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 FUNCTIONS[np.shape] = lambda a: a.shape
 FUNCTIONS[np.ndim] = lambda a: len(a.shape)
 FUNCTIONS[np.size] = lambda a, axis=None: a.size if axis is None else a.shape[axis]
-FUNCTIONS[np.iscomplexobj] = lambda x: x.dtype.kind == "c"
-FUNCTIONS[np.isrealobj] = lambda x: x.dtype.kind != "c"
-FUNCTIONS[np.real] = lambda val: val.real
 FUNCTIONS[np.result_type] = lambda *xs: np.result_type(*[getattr(x, "dtype", x) for x in xs])

@@ -100,7 +100,7 @@ def _custom_batch(
         return [spread(lanes, x, d) for x, d in zip(outs, differ)]
 
     def add_up(cts: list[Any], differ: Sequence[bool]) -> list[Any]:
-        alone = [m for m, var in zip(mapped[:count], body.inputs) if var.type.dtype.kind == "f"]
+        alone = [m for m, var in zip(mapped[:count], body.inputs) if kind_of(var.type.dtype) in "fc"]
         return [ct if m else sum_(ct, axes=(0,)) for ct, m in zip(spread_all(cts, differ), alone)]
 
     flags = [*mapped, *[True] * (len(rule.inputs) - len(mapped))]

@@ -13,6 +13,7 @@ from retrograde.optimize.chunk import chunk
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
 from retrograde.optimize.narrow import narrow, widen_late
+from retrograde.optimize.parts import split_products
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
@@ -26,7 +27,7 @@ def optimize(graph: Graph, pairs: bool = False) -> Graph:
 
 
 def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
-    graph = chunk(prune(simplify(narrow(inline(graph), pairs))))
+    graph = chunk(prune(simplify(narrow(split_products(inline(graph)), pairs))))
     graph, layouts = settle(widen_late(graph), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)

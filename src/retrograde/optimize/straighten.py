@@ -13,6 +13,10 @@ LIMIT = 2500  # scalar operations; beyond that, code would outgrow the instructi
 
 def work(eq: Equation) -> float:
     """Scalar operations that an equation becomes in straight-line code; infinite where it cannot."""
+    return _elements(eq) * (4 if any(atom.type.dtype.kind == "c" for atom in eq.inputs) else 1)
+
+
+def _elements(eq: Equation) -> float:
     kind = eq.primitive.lowering
     if eq.primitive is matmul:
         return eq.outputs[0].type.size * eq.inputs[0].type.shape[-1]
