@@ -90,6 +90,13 @@ class KernelEmitter:
         """A vector of `n` elements in the kernel's working memory (its primitive says how many bytes it wants)."""
         return View(self.working, Layout.of((n,)), np.dtype(dtype))
 
+    def table(self, values: np.ndarray) -> View:
+        """A constant array, part of the program."""
+        module, held = self.b.module, ir.Constant(ir.ArrayType(I8, values.nbytes), bytearray(values.tobytes()))
+        variable = ir.GlobalVariable(module, held.type, module.get_unique_name("table"))
+        variable.global_constant, variable.linkage, variable.align, variable.initializer = True, "private", 64, held
+        return View(variable, Layout.of(values.shape), values.dtype)
+
     def offset(self, layout: Layout, index: tuple) -> ir.Value:
         """The element offset of `index`, as an i64."""
         total, known = None, layout.offset

@@ -15,7 +15,7 @@ from retrograde.ir import Builder, Graph, Primitive, Var, evaluate
 from retrograde.ops.reduce import sum_
 from retrograde.ops.shape import spread
 from retrograde.ops.symbol import Symbol
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, kind_of
 
 checkpoint = Primitive("checkpoint", multiple=True)
 checkpoint.__doc__ = (
