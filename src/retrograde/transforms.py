@@ -210,7 +210,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False, hold: Any = None) -> 
             dtype = leaf.dtype if isinstance(leaf, Tracer) else np.asarray(leaf).dtype
             if not np.can_cast(dtype, out.dtype, "same_kind"):
                 raise DifferentiationError(f"the cotangent has dtype {dtype}, the output {out.dtype}")
-            cts.append(leaf if isinstance(leaf, Tracer) else np.asarray(leaf, out.dtype)[()])
+            cts.append(astype(leaf, out.dtype) if isinstance(leaf, Tracer) else np.asarray(leaf, out.dtype)[()])
         return tuple(run.pull(cts))
 
     return (output, pullback, run.aux) if has_aux else (output, pullback)
