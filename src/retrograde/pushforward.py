@@ -165,11 +165,11 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0, holomorphic: bool = Fa
 
 
 def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """All second derivatives, forward over reverse: `jacfwd` of `jacobian`.
+    """All second derivatives by real arguments, forward over reverse: `jacfwd` of `jacobian`.
 
     For a scalar `f` of one array of shape s the result has shape s + s; for pytrees, the tree of the argument in each leaf of
-    the tree of the argument. Costs about as many gradients as the argument has elements; for its product with one vector, at
-    the price of about two gradients, see `hvp`.
+    the tree of the argument. Costs about as many gradients as the argument has elements; for its product with one
+    vector, at the price of about two gradients, and for complex arguments see `hvp`.
     """
     return jacfwd(jacobian(f, argnums), argnums)
 

@@ -329,8 +329,8 @@ def differentiable(leaf: Any, name: str) -> Any:
     if kind_of(dtype) not in "fc":
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
         raise DifferentiationError(
-            f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real or complex floating-point "
-            "numbers. Pass a float (2.0 instead of 2, x.astype(float)), or choose other arguments with argnums"
+            f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real or complex "
+            "floating-point numbers. Pass a float (2.0 instead of 2, x.astype(float)), or choose other arguments with argnums"
         )
     return leaf
 
@@ -356,8 +356,8 @@ def check_directions(f: Callable, leaves: Sequence[Any], outputs: Sequence[Any],
     if not holomorphic and any(x.dtype.kind == "c" for x in leaves) and any(x.dtype.kind == "c" for x in outputs):
         raise DifferentiationError(
             f"{getattr(f, '__name__', 'the function')} has complex arguments and a complex result: unless it is holomorphic its "
-            "derivative is no one complex number. Say holomorphic=True if it is, or take the derivatives of its real and imaginary "
-            "parts, or use rg.jvp or rg.vjp"
+            "derivative is no one complex number. Say holomorphic=True if it is, or take the derivatives of its parts, or use "
+            "rg.jvp, rg.vjp or rg.hvp"
         )
 
 
@@ -373,8 +373,8 @@ def _check_scalar(f: Callable, outputs: list, holomorphic: bool = False) -> None
         if holomorphic:
             return
         raise DifferentiationError(
-            f"grad wants a real loss; {name} returned a complex number ({out.dtype}), of which nothing is steepest. Return a real one, "
-            "such as np.abs(z) ** 2 or z.real; for the complex derivative of a holomorphic function say holomorphic=True"
+            f"grad wants a real loss; {name} returned a complex number ({out.dtype}), of which nothing is steepest. Return a "
+            "real one, such as np.abs(z) ** 2 or z.real; for the derivative of a holomorphic function say holomorphic=True"
         )
     if out.shape != () or out.dtype.kind != "f":
         raise DifferentiationError(

@@ -2,8 +2,8 @@
 
 A cotangent w of a complex value z is that of the linear transpose, without conjugation: a change dz changes the loss by
 Re(w dz), so w = dL/dRe z - i dL/dIm z. Then a holomorphic operation's pullback is w f'(z), the transpose of a pullback is the
-push-forward, and only what is not holomorphic, all here, has a rule with a conjugate in it. What a person gets, dL/dRe + i dL/dIm,
-is the conjugate: `transforms.py` conjugates where cotangents come in and go out.
+push-forward, and only what is not holomorphic, all here, has a rule with a conjugate in it. What a person gets,
+dL/dRe + i dL/dIm, is the conjugate: `transforms.py` conjugates where cotangents come in and go out.
 """
 
 from __future__ import annotations

@@ -66,8 +66,9 @@ def elementwise(
     """A primitive that works element by element, with NumPy's broadcasting, on operands of one dtype.
 
     `kinds` are the dtype kinds it takes, `result` a fixed result dtype (comparisons: bool) or a function of the operands'
-    dtype, `domain` where the samples (of complex ones the real parts) lie, `lower` a math function's name or a function of the scalar emitter and the scalars. The pullback may ignore
-    broadcasting: backpropagation sums each cotangent to its operand's shape.
+    dtype, `domain` where the samples (of complex ones the real parts) lie, `lower` a math function's name or a function of the
+    scalar emitter and the scalars. The pullback may ignore broadcasting: backpropagation sums each cotangent to its operand's
+    shape.
     """
     primitive = Primitive(name, formula=formula, flops=flops)
     primitive.__doc__ = doc or None

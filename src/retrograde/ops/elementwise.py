@@ -273,7 +273,8 @@ def _select_pullback(ct, z, c, x, y):
 @select.def_samples
 def _select_samples() -> list:
     c, x = np.array([[True], [False]]), np.linspace(-1, 1, 3)
-    return [((c, x, x[::-1].copy()), {}), ((c, x * 1j, x[::-1] + 2j), {}), ((np.bool_(True), np.float32(1), np.ones(3, np.float32)), {}),
+    return [((c, x, x[::-1].copy()), {}), ((np.bool_(True), np.float32(1), np.ones(3, np.float32)), {}),
+            ((c, x * 1j, x[::-1] + 2j), {}),
             ((np.zeros(0, bool), np.ones(0), np.ones(0)), {}), ((c, np.arange(3), np.int64(7)), {})]  # fmt: skip
 
 
