@@ -65,10 +65,10 @@ def check(f: Callable, *, tolerance: float = 1e-5, dtype: Any = np.float64, seed
 
     For each operation: its pullback against central differences, element by element (of a large operand, 24 drawn by `seed`;
     of complex ones along both parts), and its push-forward against its pullback, <ct, J t> = <J' ct, t>; then the same for `f` as
-    a whole, along a random direction. Floats are first cast to `dtype` (None leaves them), complex numbers to the complex dtype of
-    such parts. The error names the operation, the line, the element and both numbers. At a kink (|x| at 0) the rule passes if it
-    lies between the two one-sided derivatives. Returns a `Report`; print it. What is relative to `tolerance` is the difference, to
-    one plus the size of the numbers compared.
+    a whole, along a random direction. Floats are first cast to `dtype` (None leaves them), complex numbers likewise by
+    their parts. The error names the operation, the line, the element and both numbers. At a kink (|x| at 0) the rule passes if it
+    lies between the two one-sided derivatives. Returns a `Report`; print it. What is relative to `tolerance` is the difference,
+    to one plus the size of the numbers compared.
     """
 
     @functools.wraps(f)
