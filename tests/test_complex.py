@@ -120,6 +120,8 @@ def test_jacobians_of_complex_values():
         np.testing.assert_allclose(jacobian(wave)(X), expected, atol=1e-9)
         rows = jacobian(lambda z: np.stack([np.sum(np.abs(z) ** 2), np.sum(z.imag)]))(Z[0])
         np.testing.assert_allclose(rows, [2 * Z[0], [1j, 1j, 1j]], atol=1e-14)
+        np.testing.assert_allclose(jacobian(lambda x: np.exp(1j * x))(0.5), 1j * np.exp(0.5j), rtol=1e-14)
+        np.testing.assert_allclose(jacobian(np.exp, holomorphic=True)(0.5j), np.exp(0.5j), rtol=1e-14)
         with pytest.raises(DifferentiationError, match="holomorphic=True"):
             jacobian(lambda z: z * 2)(Z[0])
         with pytest.raises(DifferentiationError, match="holomorphic=True wants complex"):
@@ -358,17 +360,18 @@ STEPS = {
     "*": lambda a, b: (b, a * b), "+": lambda a, b: (b, a + b), "-": lambda a, b: (b - a, a),
     "/": lambda a, b: (a / (3 + b * b), b), "exp": lambda a, b: (np.exp(a * 0.1), b), "sin": lambda a, b: (np.sin(a * 0.2), b),
     "conj": lambda a, b: (b, np.conj(a)), "abs": lambda a, b: (np.abs(a), b), "real": lambda a, b: (b, a.real),
-    "sqrt": lambda a, b: (np.sqrt(a * a + 2), b), "sum": lambda a, b: (a - np.sum(a, axis=0) * 0.1, b),
-    "T": lambda a, b: (b.T, a), "@": lambda a, b: (a @ b * 0.3, a), "1j": lambda a, b: (a * 1j, b),
+    "sqrt": lambda a, b: (np.sqrt(a * a + 2), b), "sum": lambda a, b: (a - np.mean(a, axis=0) * 0.3, b),
+    "T": lambda a, b: (b.T, a), "@": lambda a, b: (a @ b / a.shape[0], a), "1j": lambda a, b: (a * 1j, b),
 }  # fmt: skip
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
-@given(st.lists(st.sampled_from(list(STEPS)), max_size=8), st.integers(0, 2**16))
-def test_random_programs(steps, seed):
+@given(st.lists(st.sampled_from(list(STEPS)), max_size=8), st.integers(0, 2**16), st.sampled_from([3, 30]))
+def test_random_programs(steps, seed, n):
+    """In straight code and in loop nests."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0.3, 1.0, (3, 3)) + 1j * rng.uniform(-1, 1, (3, 3))
-    y = rng.uniform(0.3, 1.0, (3, 3))
+    x = rng.uniform(0.3, 1.0, (n, n)) + 1j * rng.uniform(-1, 1, (n, n))
+    y = rng.uniform(0.3, 1.0, (n, n))
 
     def program(a, b):
         for s in steps:
@@ -386,7 +389,7 @@ def test_random_programs(steps, seed):
             assert got.dtype == expected.dtype
             np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-11)
         grads = rg.jit(rg.grad(scalar, argnums=(0, 1)))(x, y)
-        t = rng.normal(size=(3, 3)) + 1j * rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+        t = rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n)), rng.normal(size=(n, n))
         along = rg.jvp(scalar, (x, y), t)[1]
         step = 1e-6
         ahead, behind = (scalar(x + s * t[0], y + s * t[1]) for s in (step, -step))

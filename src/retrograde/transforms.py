@@ -24,7 +24,7 @@ from retrograde.ops.shape import spread
 from retrograde.trace import Tracer, trace_to_graph, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from retrograde.types import ArrayType, kind_of
+from retrograde.types import ArrayType, kind_of, type_of
 
 ROWS = 128  # of a Jacobian at a time: many enough to amortize each operation, few enough to bound what they hold
 
@@ -343,7 +343,7 @@ def conjugates(xs: Sequence[Any]) -> list[Any]:
 def check_holomorphic(f: Callable, leaves: Sequence[Any], outputs: Sequence[Any]) -> None:
     """Raise unless all are complex."""
     for what, xs in (("an argument", leaves), ("a result", outputs)):
-        if real := [x for x in xs if x.dtype.kind != "c"]:
+        if real := [t for t in map(type_of, xs) if t.dtype.kind != "c"]:
             name = getattr(f, "__name__", "the function")
             raise DifferentiationError(
                 f"holomorphic=True wants complex arguments and results; {name} has {what} of dtype {real[0].dtype}. Cast it with "
@@ -353,7 +353,7 @@ def check_holomorphic(f: Callable, leaves: Sequence[Any], outputs: Sequence[Any]
 
 def check_directions(f: Callable, leaves: Sequence[Any], outputs: Sequence[Any], holomorphic: bool) -> None:
     """Raise where a complex output of complex arguments would want more than one number for its derivative."""
-    if not holomorphic and any(x.dtype.kind == "c" for x in leaves) and any(x.dtype.kind == "c" for x in outputs):
+    if not holomorphic and all(any(type_of(x).dtype.kind == "c" for x in xs) for xs in (leaves, outputs)):
         raise DifferentiationError(
             f"{getattr(f, '__name__', 'the function')} has complex arguments and a complex result: unless it is holomorphic its "
             "derivative is no one complex number. Say holomorphic=True if it is, or take the derivatives of its parts, or use "

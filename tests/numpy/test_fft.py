@@ -84,9 +84,9 @@ def test_every_length_has_stages_or_a_padded_convolution(n):
     (np.fft.fft, np.zeros(0)), (lambda x: np.fft.fft(x, n=0), X), (np.fft.irfft, np.ones(1)), (np.fft.fft, np.float64(1.0)),
 ])  # fmt: skip
 def test_no_points_are_an_error(call, x):
-    with pytest.raises((ShapeError, ValueError)):
+    with pytest.raises((ValueError, IndexError)):
         call(x)
-    with pytest.raises((ShapeError, ValueError)):
+    with pytest.raises(ShapeError):
         rg.jit(call)(x)
 
 
