@@ -590,7 +590,6 @@ REFUSED = {
     "mask": lambda x: x[x > 0],
     "method-sort": lambda x: x.sort(),
     "method-cumsum": lambda x: x.cumsum(),
-    "imag": lambda x: x.imag,
     "einsum-casting": lambda x: np.einsum("i,i", x, x, casting="no"),
     "subtract-bools": lambda x: (x > 0) - (x < 0),
     "negative-bool": lambda x: -(x > 0),

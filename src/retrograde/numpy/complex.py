@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import UnsupportedError
 from retrograde.numpy.elementwise import where
 from retrograde.numpy.shaping import array, zeros_like
 from retrograde.numpy.table import FUNCTIONS, implements
@@ -75,14 +74,6 @@ def iscomplex(x: Any) -> Any:
 def isreal(x: Any) -> Any:
     """Where the imaginary part is 0."""
     return apply(ew.equal, imag(x), 0)
-
-
-@implements(np.real_if_close)
-def real_if_close(a: Any, tol: float = 100) -> Any:
-    """Refused: whether its result is real depends on the values."""
-    raise UnsupportedError(
-        "np.real_if_close has a dtype that depends on the values, so it cannot be traced; take x.real, or np.abs(x.imag) to check"
-    )
 
 
 def abs_square(x: Any) -> Any:
