@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,11 +63,12 @@ class Report:
 def check(f: Callable, *, tolerance: float = 1e-5, dtype: Any = np.float64, seed: int = 0) -> Callable[..., Report]:
     """`check(f)(*args)` compares every derivative that `f` takes at `args`; raises `CheckError` where one is off.
 
-    For each operation: its pullback against central differences, element by element (of a large operand, 24 drawn by
-    `seed`), and its push-forward against its pullback, <ct, J t> = <J' ct, t>; then the same for `f` as a whole, along a random
-    direction. Floats are first cast to `dtype` (None leaves them). The error names the operation, the line, the element and
-    both numbers. At a kink (|x| at 0) the rule passes if it lies between the two one-sided derivatives. Returns a `Report`;
-    print it. What is relative to `tolerance` is the difference, to one plus the size of the numbers compared.
+    For each operation: its pullback against central differences, element by element (of a large operand, 24 drawn by `seed`;
+    of complex ones along both parts), and its push-forward against its pullback, <ct, J t> = <J' ct, t>; then the same for `f` as
+    a whole, along a random direction. Floats are first cast to `dtype` (None leaves them), complex numbers likewise by
+    their parts. The error names the operation, the line, the element and both numbers. At a kink (|x| at 0) the rule passes if it
+    lies between the two one-sided derivatives. Returns a `Report`; print it. What is relative to `tolerance` is the difference,
+    to one plus the size of the numbers compared.
     """
 
     @functools.wraps(f)
@@ -96,11 +98,24 @@ def _name(f: Callable) -> str:
 
 def _cast(leaf: Any, dtype: Any) -> Any:
     array = np.asarray(leaf)
-    return array.astype(dtype)[()] if array.dtype.kind == "f" and dtype is not None else leaf
+    if dtype is None or array.dtype.kind not in "fc":
+        return leaf
+    return array.astype(dtype if array.dtype.kind == "f" else np.result_type(dtype, np.complex64))[()]
 
 
 def _is_float(leaf: Any) -> bool:
-    return np.asarray(leaf).dtype.kind == "f"
+    return np.asarray(leaf).dtype.kind in "fc"
+
+
+def _pair(ct: Any, t: Any) -> Any:
+    """What a change t does to a loss of cotangent ct, element by element: of complex numbers Re(ct t), see `ops/complex.py`."""
+    return np.real(ct * t)
+
+
+def _draw(rng: np.random.Generator, x: Any) -> Any:
+    """Random numbers of the shape and dtype of `x`."""
+    drawn = rng.normal(size=np.shape(x))
+    return (drawn + 1j * rng.normal(size=np.shape(x)) if x.dtype.kind == "c" else drawn).astype(x.dtype)[()]
 
 
 def _traced(f: Callable, args: Sequence[Any]) -> tuple[Graph, dict]:
@@ -116,11 +131,11 @@ def _traced(f: Callable, args: Sequence[Any]) -> tuple[Graph, dict]:
 
 def _check_graph(graph: Graph, values: dict, rng: np.random.Generator, tolerance: float) -> list[Row]:
     """A row for each operation that a derivative goes through."""
-    varying = varying_in(graph, [var for var in graph.inputs if var.type.dtype.kind == "f"])
+    varying = varying_in(graph, [var for var in graph.inputs if var.type.dtype.kind in "fc"])
     rows = []
     for eq in graph.equations:
         flags = [atom in varying for atom in eq.inputs]
-        if eq.primitive is stop_gradient or not any(flags) or all(out.type.dtype.kind != "f" for out in eq.outputs):
+        if eq.primitive is stop_gradient or not any(flags) or all(out.type.dtype.kind not in "fc" for out in eq.outputs):
             continue
         given = [atom.value if isinstance(atom, Literal) else values[atom] for atom in eq.inputs]
         row = _check_equation(eq, given, flags, rng, tolerance)
@@ -151,19 +166,19 @@ def _check_equation(eq: Equation, given: list[Any], flags: list[bool], rng: np.r
     graph = Graph(taken, [Equation(eq.primitive, inputs, eq.params, eq.outputs)], eq.outputs)
     args = [np.asarray(given[i])[()] for i in operands]
     wanted = [k for k, i in enumerate(operands) if flags[i]]
-    seeds = [j for j, out in enumerate(eq.outputs) if out.type.dtype.kind == "f"]
+    seeds = [j for j, out in enumerate(eq.outputs) if out.type.dtype.kind in "fc"]
 
     def at(k: int, x: Any) -> list[Any]:
         found = evaluate(graph, [*args[:k], x, *args[k + 1 :]])
         return [np.asarray(found[j]) for j in seeds]
 
     here = at(0, args[0])
-    cts = [rng.normal(size=out.shape).astype(out.dtype)[()] for out in here]
-    tangents = [rng.normal(size=np.shape(x)).astype(x.dtype)[()] if k in wanted else None for k, x in enumerate(args)]
+    cts = [_draw(rng, out) for out in here]
+    tangents = [_draw(rng, x) if k in wanted else None for k, x in enumerate(args)]
     pulled = _pull(graph, args, wanted, seeds, cts)
     pushed = [run_dual(graph, args, tangents)[1][j] for j in seeds]
-    forward = float(sum((np.sum(ct * t) for ct, t in zip(cts, pushed) if t is not None), 0.0))
-    terms = [np.sum(pulled[k] * tangents[k]) for k in wanted]
+    forward = float(sum((np.sum(_pair(ct, t)) for ct, t in zip(cts, pushed) if t is not None), 0.0))
+    terms = [np.sum(_pair(pulled[k], tangents[k])) for k in wanted]
     scale = 1 + sum(np.sum(np.abs(pulled[k] * tangents[k])) for k in wanted)
     if not abs(forward - sum(terms)) <= tolerance * scale:
         numbers = f"<ct, J t> = {forward:.9g}, reverse <J' ct, t> = {sum(terms):.9g}"
@@ -192,16 +207,16 @@ def _check_operand(
     eps = float(np.finfo(x.dtype).eps)
     noise = 16 * eps * float(sum(np.sum(np.abs(ct * out)) for ct, out in zip(cts, here)))
 
-    def value(i: int, by: float) -> float:
+    def value(i: int, by: complex) -> float:
         moved = np.array(x)
         moved.flat[i] += by
-        return float(sum(np.sum(ct * (out - old)) for ct, out, old in zip(cts, at(moved[()]), here)))
+        return float(sum(np.sum(_pair(ct, out - old)) for ct, out, old in zip(cts, at(moved[()]), here)))
 
-    for i in map(int, picked):
-        number = float(np.asarray(x).flat[i])
+    for i, unit in itertools.product(map(int, picked), (1, 1j) if x.dtype.kind == "c" else (1,)):
+        number = np.asarray(x).flat[i].item()
         step = eps ** (1 / 3) * max(1.0, abs(number))
-        up, down = value(i, step) / step, -value(i, -step) / step
-        found, expected = float(np.asarray(pulled).flat[i]), (up + down) / 2
+        up, down = value(i, step * unit) / step, -value(i, -step * unit) / step
+        found, expected = float(_pair(np.asarray(pulled).flat[i], unit)), (up + down) / 2
         allowed = tolerance * (1 + max(abs(expected), abs(found))) + noise / step
         row.compared += 1
         if abs(found - expected) <= allowed:
@@ -210,8 +225,9 @@ def _check_operand(
             row.kinks += 1
         else:
             index = tuple(int(j) for j in np.unravel_index(i, shape))
+            part = {"f": "", "c": ", real part" if unit == 1 else ", imaginary part"}[x.dtype.kind]
             row.faults.append(
-                f"  {where}{row.op}: operand {k}, element {index}, which is {number:.9g}: the pullback gives {found:.9g}, "
+                f"  {where}{row.op}: operand {k}, element {index}{part}, which is {number:.9g}: the pullback gives {found:.9g}, "
                 f"central differences {expected:.9g}"
             )
 
@@ -227,18 +243,19 @@ def _check_whole(f: Callable, args: Sequence[Any], rng: np.random.Generator, tol
         leaves = list(flat)
         for i, x in zip(places, moved):
             leaves[i] = x
-        return [out for out in map(as_output, tree_leaves(f(*tree_unflatten(structure, leaves)))) if out.dtype.kind == "f"]
+        return [out for out in map(as_output, tree_leaves(f(*tree_unflatten(structure, leaves)))) if out.dtype.kind in "fc"]
 
     outs, pull = vjp(call, *xs)
-    ts = [rng.normal(size=np.shape(x)).astype(x.dtype)[()] for x in xs]
-    cts = [rng.normal(size=np.shape(out)).astype(out.dtype)[()] for out in outs]
-    terms = [np.sum(ct * t) for ct, t in zip(pull(cts), ts)]
+    ts = [_draw(rng, x) for x in xs]
+    cts = [_draw(rng, out) for out in outs]
+    terms = [np.sum(_pair(np.conj(ct), t)) for ct, t in zip(pull(cts), ts)]
     reverse, scale = float(sum(terms)), 1 + float(sum(map(abs, terms)))
-    numbers = {"forward mode": float(sum(np.sum(ct * t) for ct, t in zip(cts, jvp(call, xs, ts)[1])))}
+    numbers = {"forward mode": float(sum(np.sum(_pair(np.conj(ct), t)) for ct, t in zip(cts, jvp(call, xs, ts)[1])))}
     if differences:
         step = float(np.finfo(np.result_type(*xs)).eps) ** (1 / 3)
         ahead, behind = (call(*(x + s * t for x, t in zip(xs, ts))) for s in (step, -step))
-        numbers["central differences"] = float(sum(np.sum(ct * (a - b)) for ct, a, b in zip(cts, ahead, behind))) / (2 * step)
+        numbers["central differences"] = float(sum(np.sum(_pair(np.conj(ct), a - b)) for ct, a, b in zip(cts, ahead, behind)))
+        numbers["central differences"] /= 2 * step
     for name, number in numbers.items():
         error = abs(number - reverse) / scale
         row.error = max(row.error, error)

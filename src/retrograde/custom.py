@@ -16,7 +16,7 @@ from retrograde.ops import nested
 from retrograde.trace import Tracer, tracing
 from retrograde.trace.trace import as_output, new_input
 from retrograde.tree import tree_flatten, tree_map, tree_unflatten
-from retrograde.types import type_of
+from retrograde.types import kind_of, type_of
 
 
 def stop_gradient(x: Any) -> Any:
@@ -65,7 +65,8 @@ def custom_pullback(f: Callable | None = None, *, has_residuals: bool = False) -
     `f` returns (output, residuals), callers get the output, and the rule is called with (ct, residuals). Arguments are
     positional pytrees of arrays; Python ints, bools and strings among them are passed on as they are. Function and rule are
     written in NumPy and traced once for all values, so every transform composes with them: `vmap` maps both, higher
-    derivatives go through the rule, and forward mode is the rule transposed, which needs it to be linear in the cotangent.
+    derivatives go through the rule, and forward mode is the rule transposed, which needs it to be linear in the cotangent. Of
+    complex numbers the rule gets and gives what `grad` does, dL/dRe + i dL/dIm: for a holomorphic f it is ct * np.conj(f'(x)).
     """
     if f is None:
         return lambda g: CustomPullback(g, has_residuals)
@@ -93,7 +94,7 @@ class CustomPullback:
         leaves, structure = tree_flatten(args)
         if not any(isinstance(leaf, Tracer) for leaf in leaves):
             return self._split(self.f(*args))[0]
-        taken = [isinstance(leaf, (Tracer, np.ndarray, np.generic, float)) for leaf in leaves]
+        taken = [isinstance(leaf, (Tracer, np.ndarray, np.generic, float, complex)) for leaf in leaves]
         operands = [leaf for leaf, t in zip(leaves, taken) if t]
         builder = tracing(concrete=False)
         result, residuals = self._split(self.f(*self._arguments(builder, leaves, taken, structure)))
@@ -132,7 +133,7 @@ class CustomPullback:
         stored = iter([builder.input(atom.type) for atom in forward.outputs[len(body.outputs) :]])
         residuals = tree_unflatten(holding, [next(stored) if x is ... else x for x in held])
         types = [atom.type for atom in body.outputs]
-        cts = [builder.input(t) if t.dtype.kind == "f" else np.zeros(t.shape, t.dtype)[()] for t in types]
+        cts = [builder.input(t) if kind_of(t.dtype) in "fc" else np.zeros(t.shape, t.dtype)[()] for t in types]
         ct = tree_unflatten(returned, cts)
         assert self.rule is not None
         found = self.rule(ct, residuals) if self.has_residuals else self.rule(ct, residuals, *args)
@@ -143,7 +144,7 @@ class CustomPullback:
                 f"such as {'(ct_x,)' if len(args) == 1 else '(ct_x, ct_y)'}; it returned {shown}"
             )
         flat = [ct for i, (given, arg) in enumerate(zip(found, args)) for ct in self._leaves(given, arg, i)]
-        floats = [t and type_of(x).dtype.kind == "f" for x, t in zip(leaves, taken)]
+        floats = [t and kind_of(type_of(x).dtype) in "fc" for x, t in zip(leaves, taken)]
         return builder.finish([ct for ct, wanted in zip(flat, floats) if wanted])
 
     def _leaves(self, given: Any, arg: Any, i: int) -> list[Any]:
@@ -159,8 +160,9 @@ class CustomPullback:
             )
         result = []
         for ct, x in zip(found, expected):
-            if isinstance(x, Tracer) and x.dtype.kind == "f":
-                actual = type_of(ct).with_dtype(x.dtype) if type(ct) in (int, float) else type_of(ct)
+            if isinstance(x, Tracer) and kind_of(x.dtype) in "fc":
+                weak = (int, float, complex) if x.dtype.kind == "c" else (int, float)
+                actual = type_of(ct).with_dtype(x.dtype) if type(ct) in weak else type_of(ct)
                 if actual != x.type:
                     raise DifferentiationError(
                         f"the pullback of {self.name} gave argument {i} a cotangent of type {actual}; it must have the "

@@ -24,6 +24,8 @@ from retrograde.trace.trace import as_output, input_names, new_input
 from retrograde.transforms import (
     ROWS,
     basis,
+    check_directions,
+    check_holomorphic,
     differentiable,
     grad,
     jacobian,
@@ -34,7 +36,7 @@ from retrograde.transforms import (
     with_kwargs,
 )
 from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from retrograde.types import type_of
+from retrograde.types import kind_of, type_of
 
 
 class _Run:
@@ -111,19 +113,26 @@ class _Line:
         self.run = _Run(f, args, argnums, has_aux, lambda leaf: builder.input(type_of(leaf)))
         self.graph = builder.finish(self.run.tangents)
 
-    def push_all(self, number: int) -> list[Any]:
-        """The derivatives of all outputs by one leaf: each of shape (output's) + (leaf's), columns side by side."""
+    def push_all(self, number: int, holomorphic: bool = False) -> list[Any]:
+        """The derivatives of all outputs by one leaf: each of shape (output's) + (leaf's), columns side by side.
+
+        By a complex leaf, unless the outputs are holomorphic, in two passes: along real and along imaginary directions.
+        """
         leaf = type_of(self.run.leaves[number])
         graph = _along(self.graph, number)
-        parts = [self._columns(graph, number, at, min(at + ROWS, leaf.size)) for at in range(0, max(leaf.size, 1), ROWS)]
+        starts = range(0, max(leaf.size, 1), ROWS)
+        parts = [self._columns(graph, number, start, min(start + ROWS, leaf.size)) for start in starts]
+        if leaf.dtype.kind == "c" and not holomorphic:
+            turned = [self._columns(graph, number, start, min(start + ROWS, leaf.size), 1j) for start in starts]
+            parts = [[a + 1j * b for a, b in zip(*both)] for both in zip(parts, turned)]
         joined = [columns[0] if len(columns) == 1 else np.concatenate(columns) for columns in zip(*parts)]
         shapes = [(*np.shape(out), *leaf.shape) for out in self.run.outputs]
         return owned([np.reshape(np.moveaxis(x, 0, -1), shape) for x, shape in zip(joined, shapes)])
 
-    def _columns(self, graph: Graph, number: int, start: int, stop: int) -> list[Any]:
+    def _columns(self, graph: Graph, number: int, start: int, stop: int, unit: complex = 1) -> list[Any]:
         lanes, types = Lanes(stop - start), [var.type for var in graph.inputs]
         tangents = [np.zeros(t.shape, t.dtype)[()] for t in types]
-        tangents[number] = basis(lanes.size, types[number], start, list(graph.constants.values()))
+        tangents[number] = basis(lanes.size, types[number], start, list(graph.constants.values()), unit)
         with np.errstate(all="ignore"):
             found, differ = lanes.evaluate(graph, tangents, [i == number for i in range(len(tangents))])
         return [spread(lanes, x, m) for x, m in zip(found, differ)]
@@ -152,7 +161,7 @@ def _along(graph: Graph, number: int) -> Graph:
     return eliminate_dead(Graph(graph.inputs, equations, outputs, graph.constants))
 
 
-def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
+def jacfwd(f: Callable, argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable:
     """All derivatives of a function by a forward pass for each element of argument `argnums`, side by side.
 
     The result is `jacobian`'s (which is `jacrev`): the pytree of the output, each leaf replaced by the pytree of the argument,
@@ -163,10 +172,13 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         line = _Line(with_kwargs(f, kwargs), args, positions_of(wanted, args))
+        check_directions(f, line.run.leaves, line.run.outputs, holomorphic)
+        if holomorphic:
+            check_holomorphic(f, line.run.leaves, line.run.outputs)
         for i, out in enumerate(line.run.outputs):
-            if out.dtype.kind != "f":
+            if kind_of(out.dtype) not in "fc":
                 raise DifferentiationError(f"output {i} has dtype {out.dtype}; only floating-point outputs have a Jacobian")
-        by_leaf = [line.push_all(k) for k in range(len(line.run.leaves))]
+        by_leaf = [line.push_all(k, holomorphic) for k in range(len(line.run.leaves))]
         jacobians = []
         for columns in zip(*by_leaf) if by_leaf else [()] * len(line.run.outputs):
             leaves = iter(columns)
@@ -178,11 +190,11 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 
 
 def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """All second derivatives, forward over reverse: `jacfwd` of `jacobian`.
+    """All second derivatives by real arguments, forward over reverse: `jacfwd` of `jacobian`.
 
     For a scalar `f` of one array of shape s the result has shape s + s; for pytrees, the tree of the argument in each leaf of
-    the tree of the argument. Costs about as many gradients as the argument has elements; for its product with one vector, at
-    the price of about two gradients, see `hvp`.
+    the tree of the argument. Costs about as many gradients as the argument has elements; for its product with one
+    vector, at the price of about two gradients, and for complex arguments see `hvp`.
     """
     return jacfwd(jacobian(f, argnums), argnums)
 
@@ -221,7 +233,7 @@ def _tangent_leaves(who: str, f: Callable, primals: Any, tangents: Any) -> list[
             differentiable(leaf, name)
             refuse_subclasses(t)
             expected, actual = type_of(leaf), type_of(t)
-            if type(t) in (int, float):
+            if type(t) in ((int, float, complex) if expected.dtype.kind == "c" else (int, float)):
                 actual = actual.with_dtype(expected.dtype)
             if actual != expected:
                 raise DifferentiationError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde.errors import GraphTypeError, ShapeError
+from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, as_operand, astype
 from retrograde.ops.random import permutation as _permutation
@@ -62,6 +62,8 @@ def bits(key: Any, shape: tuple[int, ...] = ()) -> Any:
 def uniform(key: Any, shape: tuple[int, ...] = (), dtype: Any = np.float32, low: Any = 0.0, high: Any = 1.0) -> Any:
     """Uniform on [low, high): 24 random bits in float32, 53 in float64."""
     key, shape, dtype = _one(key), _shape(shape), np.dtype(dtype)
+    if dtype.kind == "c":
+        raise UnsupportedError(f"random numbers of {dtype} are made of two real arrays, x + 1j * y, each with a key of its own")
     if dtype == np.float64:
         words = astype(random_bits(key, shape=(*shape, 2)), np.float64)
         unit = (rnp.floor(words[..., 0] * 2.0**-5) * 2.0**26 + rnp.floor(words[..., 1] * 2.0**-6)) * 2.0**-53

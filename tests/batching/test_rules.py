@@ -37,7 +37,7 @@ def lane(x, i):
     if x.ndim == 0 and x.dtype.kind in "iu":
         return (x - i % 2).astype(x.dtype)[()]
     rolled = np.roll(x, i) if x.ndim else x
-    return (rolled * (1 - 0.1 * i)).astype(x.dtype)[()] if x.dtype.kind == "f" else rolled[()]
+    return (rolled * (1 - 0.1 * i)).astype(x.dtype)[()] if x.dtype.kind in "fc" else rolled[()]
 
 
 def stacked(x, axis):
@@ -57,10 +57,10 @@ def subsets(n):
 
 def same(found, expected):
     assert found.dtype == expected.dtype and found.shape == expected.shape
-    if expected.dtype.kind != "f":
+    if expected.dtype.kind not in "fc":
         np.testing.assert_array_equal(found, expected)
         return
-    tolerance = 1e-12 if expected.dtype == np.float64 else 5e-6
+    tolerance = 1e-12 if expected.dtype in (np.float64, np.complex128) else 5e-6
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 

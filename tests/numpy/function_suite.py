@@ -60,13 +60,16 @@ def traced_arguments(f, args):
     return arrays or [i for i, x in enumerate(args) if is_number(x)]
 
 
+WIDE = (np.float64, np.complex128)
+
+
 def floats(f, args):
-    """The traced arguments in float64."""
-    return [i for i in traced_arguments(f, args) if np.asarray(args[i]).dtype == np.float64]
+    """The traced arguments in float64 or complex128."""
+    return [i for i in traced_arguments(f, args) if np.asarray(args[i]).dtype in WIDE]
 
 
 def is_finite(x):
-    return x.dtype == np.float64 and np.isfinite(x).all()
+    return x.dtype in WIDE and np.isfinite(x).all()
 
 
 def call_with(f, args, places):
@@ -97,7 +100,7 @@ def check(found, expected, tolerance):
 def check_eager(f, args, tolerance=1e-14):
     """Traced eagerly through `rg.vjp`, it gives NumPy's values, shapes and dtypes, and cotangents of its arguments' types."""
     expected = numpys(f, args)
-    places = [i for i in traced_arguments(f, args) if np.asarray(args[i]).dtype.kind == "f"]
+    places = [i for i in traced_arguments(f, args) if np.asarray(args[i]).dtype.kind in "fc"]
     with np.errstate(all="ignore"):
         found, pull = rg.vjp(call_with(f, args, places), *[args[i] for i in places])
     check(leaves(found), expected, tolerance)
@@ -115,13 +118,14 @@ def check_compiled(f, args, tolerance=3e-14):
 
 
 def _weighed(f, args):
-    """A scalar that tells all elements of all results apart, as a function of the float64 arguments."""
+    """A real scalar that tells all elements of all results apart, as a function of the float64 and complex128 arguments."""
     places = floats(f, args)
 
     def scalar(*xs):
         total = 0.0
         for out in leaves(call_with(f, args, places)(*xs)):
-            total = total + rg.numpy.sum(out * np.cos(np.arange(np.size(out), dtype=float)).reshape(np.shape(out)))
+            weights = np.cos(np.arange(np.size(out), dtype=float)).reshape(np.shape(out))
+            total = total + rg.numpy.sum((out * weights * (1 - 0.7j)).real if out.dtype.kind == "c" else out * weights)
         return total
 
     return scalar, [np.asarray(args[i]) for i in places]
@@ -129,7 +133,13 @@ def _weighed(f, args):
 
 def _direction(xs):
     rng = np.random.default_rng(5)
-    return [rng.normal(size=x.shape) for x in xs]
+    drawn = [rng.normal(size=x.shape) for x in xs]
+    return [d + 1j * rng.normal(size=x.shape) if x.dtype.kind == "c" else d for d, x in zip(drawn, xs)]
+
+
+def _inner(xs, ys):
+    """The real inner product: of complex numbers as pairs of real ones."""
+    return sum(np.sum((np.conj(x) * y).real) for x, y in zip(xs, ys))
 
 
 def check_gradient(f, args, tolerance=1e-6, step=1e-6):
@@ -138,11 +148,11 @@ def check_gradient(f, args, tolerance=1e-6, step=1e-6):
     ds = _direction(xs)
     grads = rg.grad(scalar, argnums=tuple(range(len(xs))))
     with np.errstate(all="ignore"):
-        found = sum(np.sum(g * d) for g, d in zip(grads(*xs), ds))
+        found = _inner(grads(*xs), ds)
         ahead, behind = (scalar(*[x + t * d for x, d in zip(xs, ds)]) for t in (step, -step))
         expected = (ahead - behind) / (2 * step)
         tangent = rg.jvp(scalar, xs, ds)[1]
-        compiled = sum(np.sum(g * d) for g, d in zip(rg.jit(grads)(*xs), ds))
+        compiled = _inner(rg.jit(grads)(*xs), ds)
     assert abs(found - expected) <= tolerance * (1 + abs(expected)), (found, expected)
     assert abs(found - tangent) <= 1e-11 * (1 + abs(found)), (found, tangent)
     assert abs(found - compiled) <= 1e-11 * (1 + abs(found)), (found, compiled)

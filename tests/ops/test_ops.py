@@ -17,6 +17,7 @@ from retrograde.trace import trace_to_graph
 from retrograde.types import type_of
 
 NESTED = {"branch", "scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
+WIDE, SINGLE = (np.float64, np.complex128), (np.float32, np.complex64)
 CASES = [
     pytest.param(primitive, args, params, id=f"{name}-{i}")
     for name, primitive in sorted(REGISTRY.items())
@@ -28,9 +29,9 @@ SMOOTH = [
     for case in CASES
     if case.values[0].pullback is not None
     and case.values[0].name != "stop_gradient"  # its derivative is 0 on purpose
-    and case.values[2].get("dtype", np.dtype(float)) == np.float64  # differences through float32 are rounding
-    and any(np.asarray(a).dtype == np.float64 for a in case.values[1])
-    and not any(np.isnan(a).any() for a in case.values[1] if np.asarray(a).dtype.kind == "f")
+    and case.values[2].get("dtype", np.dtype(float)) in WIDE  # differences through float32 are rounding
+    and any(np.asarray(a).dtype in WIDE for a in case.values[1])
+    and all(np.isfinite(a).all() for a in case.values[1] if np.asarray(a).dtype.kind in "fc")
 ]
 
 
@@ -55,7 +56,10 @@ def test_optimized_graph_is_well_typed_and_means_the_same(primitive, args, param
     better = check_graph(optimize(graph))
     with np.errstate(all="ignore"):
         (found,) = evaluate(better, args)
-    np.testing.assert_array_equal(found, run(primitive, args, params))
+    if primitive.name == "matmul" and np.asarray(found).dtype.kind == "c":  # said in real products
+        assert_close(found, run(primitive, args, params))
+    else:
+        np.testing.assert_array_equal(found, run(primitive, args, params))
 
 
 @pytest.mark.parametrize("primitive, args, params", CASES)
@@ -63,8 +67,12 @@ def test_compiled_equals_interpreted(primitive, args, params):
     graph = graph_of(primitive, args, params)
     (found,) = Compiled(graph)(args)
     expected = interpret(graph, args)[0]
+    assert_close(found, expected)
+
+
+def assert_close(found, expected):
     assert type_of(found) == type_of(expected)
-    tolerance = 2e-6 if np.asarray(expected).dtype == np.float32 else 1e-14
+    tolerance = 2e-6 if np.asarray(expected).dtype in SINGLE else 1e-14
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -75,7 +83,7 @@ def test_pullback_agrees_with_central_differences(primitive, args, params):
 
 @pytest.mark.parametrize("primitive, args, params", SMOOTH)
 def test_second_order_agrees_with_central_differences(primitive, args, params):
-    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype in WIDE]
 
     def gradient(*xs):
         grads = rg.grad(lambda *ys: _weigh(primitive(*ys, **params)), argnums=tuple(varying))(*xs)
@@ -87,7 +95,7 @@ def test_second_order_agrees_with_central_differences(primitive, args, params):
 @pytest.mark.parametrize("primitive, args, params", SMOOTH)
 def test_push_forward_agrees_with_central_differences_and_the_pullback(primitive, args, params):
     varying, directions, pushed, pulled = forward_and_reverse(primitive, params, args)
-    if np.asarray(pulled[0]).dtype.kind != "f":
+    if np.asarray(pulled[0]).dtype.kind not in "fc":
         assert not np.any(pushed[1])
         return
 
@@ -119,9 +127,9 @@ def test_compiled_push_forward_equals_the_interpreted(primitive, args, params):
 def forward_and_reverse(primitive, params, args):
     """The value and its tangent in random directions, and the cotangents of a random one; <ct, J t> is <J' ct, t>."""
     rng = np.random.default_rng(1)
-    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype in WIDE]
     given = [np.asarray(args[i]) for i in varying]
-    directions = [rng.normal(size=x.shape) for x in given]
+    directions = [_draw(rng, x) for x in given]
 
     def f(*xs):
         return primitive(*_merge(args, varying, xs), **params)
@@ -130,33 +138,46 @@ def forward_and_reverse(primitive, params, args):
         value, tangent = rg.jvp(f, given, directions)
         out, pull = rg.vjp(f, *given)
         np.testing.assert_array_equal(value, out)
-        ct = rng.normal(size=np.shape(out))
+        ct = _draw(rng, out)
         cts = pull(ct)
-        if np.asarray(out).dtype.kind == "f":
-            terms = [np.sum(ct * tangent), *(np.sum(c * d) for c, d in zip(cts, directions))]
+        if np.asarray(out).dtype.kind in "fc":
+            terms = [_inner(ct, tangent), *map(_inner, cts, directions)]
             assert abs(terms[0] - sum(terms[1:])) <= 1e-12 * (1 + sum(map(abs, terms)) + np.sum(np.abs(ct * tangent)))
     return varying, directions, (value, tangent), (out, cts)
 
 
+def _draw(rng, x):
+    """Random numbers like `x`, complex ones if it is."""
+    drawn = rng.normal(size=np.shape(x))
+    return drawn + 1j * rng.normal(size=np.shape(x)) if np.asarray(x).dtype.kind == "c" else drawn
+
+
+def _inner(x, y):
+    """The real inner product: of complex numbers as pairs of real ones."""
+    return np.sum((np.conj(x) * y).real)
+
+
 def _weigh(x):
-    """A weighted sum that tells all elements apart."""
+    """A weighted sum that tells all elements apart, and their parts."""
+    if x.dtype.kind == "c":
+        return _weigh(x.real) + 0.7 * _weigh(x.imag)
     if x.size == 0:
         return np.float64(0.0) * rg.numpy.sum(x)
     return rg.numpy.sum(x * np.cos(np.arange(x.size, dtype=float)).reshape(x.shape))
 
 
 def check_pullback(f, args, tolerance=1e-6):
-    """<ct, df> by the pullback against central differences in a random direction, for each float argument."""
+    """<ct, df> by the pullback against central differences in a random direction, for each float or complex argument."""
     rng = np.random.default_rng(0)
-    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype == np.float64]
+    varying = [i for i, a in enumerate(args) if np.asarray(a).dtype in WIDE]
     with np.errstate(all="ignore"):
         out, pull = rg.vjp(lambda *xs: f(*_merge(args, varying, xs)), *[np.asarray(args[i]) for i in varying])
-        if np.asarray(out).dtype.kind != "f":
+        if np.asarray(out).dtype.kind not in "fc":
             return
-        ct = rng.normal(size=np.shape(out))
+        ct = _draw(rng, out)
         cts = pull(ct)
         for place, i in enumerate(varying):
-            direction = rng.normal(size=np.shape(args[i]))
+            direction = _draw(rng, args[i])
             step = 1e-6
 
             def at(t, i=i, direction=direction):
@@ -164,8 +185,8 @@ def check_pullback(f, args, tolerance=1e-6):
                 moved[i] = np.asarray(args[i]) + t * direction
                 return np.asarray(f(*moved))
 
-            expected = np.sum(ct * (at(step) - at(-step)) / (2 * step))
-            found = np.sum(cts[place] * direction)
+            expected = _inner(ct, (at(step) - at(-step)) / (2 * step))
+            found = _inner(cts[place], direction)
             assert abs(found - expected) <= tolerance * (1 + abs(expected)) * 10, (found, expected)
 
 

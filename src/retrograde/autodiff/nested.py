@@ -16,9 +16,11 @@ from retrograde.autodiff.forward import run_dual
 from retrograde.autodiff.loops import keep_inside
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Graph, evaluate
+from retrograde.ops.complex import conjugate
 from retrograde.ops.nested import checkpoint, close, custom, record
 from retrograde.ops.reduce import sum_to_shape
 from retrograde.ops.shape import zeros
+from retrograde.types import kind_of
 
 
 @checkpoint.def_keeping
@@ -90,12 +92,12 @@ def pull_by_rule(
             by_out[same] = cts[i] if by_out[same] is None else by_out[same] + cts[i]
     result: list[Any] = [None] * len(operands)
     if any(ct is not None for ct in by_out):
-        floats = [i for i in range(own) if body.outputs[i].type.dtype.kind == "f"]
+        floats = [i for i in range(own) if kind_of(body.outputs[i].type.dtype) in "fc"]
         full = [zeros(body.outputs[i].type) if by_out[i] is None else by_out[i] for i in floats]
-        found = iter(evaluate(rule, [*operands, *outs[own:], *full]))
+        found = iter(evaluate(rule, [*operands, *outs[own:], *map(_conjugate, full)]))  # the rule is of what `grad` gives
         for i in range(count):
-            if body.inputs[i].type.dtype.kind == "f":
-                result[i] = next(found)
+            if kind_of(body.inputs[i].type.dtype) in "fc":
+                result[i] = _conjugate(next(found))
     if rest:
         graph, reached = pulled_through(forward, varying, list(rest))
         found = iter(evaluate(graph, [*operands, *rest.values()]))
@@ -105,3 +107,6 @@ def pull_by_rule(
                 result[i] = ct if result[i] is None else result[i] + ct
     return result
 
+
+def _conjugate(ct: Any) -> Any:
+    return conjugate(ct) if ct.dtype.kind == "c" else ct

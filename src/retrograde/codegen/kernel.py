@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type, scalar_emitter
+from retrograde.codegen.complex import load_pair, store_pair
+from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, part_dtype, register_type, scalar_emitter
 from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
 from retrograde.ir.layout import Layout
@@ -89,6 +90,13 @@ class KernelEmitter:
         """A vector of `n` elements in the kernel's working memory (its primitive says how many bytes it wants)."""
         return View(self.working, Layout.of((n,)), np.dtype(dtype))
 
+    def table(self, values: np.ndarray) -> View:
+        """A constant array, part of the program."""
+        module, held = self.b.module, ir.Constant(ir.ArrayType(I8, values.nbytes), bytearray(values.tobytes()))
+        variable = ir.GlobalVariable(module, held.type, module.get_unique_name("table"))
+        variable.global_constant, variable.linkage, variable.align, variable.initializer = True, "private", 64, held
+        return View(variable, Layout.of(values.shape), values.dtype)
+
     def offset(self, layout: Layout, index: tuple) -> ir.Value:
         """The element offset of `index`, as an i64."""
         total, known = None, layout.offset
@@ -114,11 +122,16 @@ class KernelEmitter:
 
     def load(self, view: View, index: tuple) -> ir.Value:
         """One element, in a register."""
+        if view.dtype.kind == "c":
+            return load_pair(self.b, self.address(view, index), register_type(part_dtype(view.dtype)))
         value = self.b.load(self.address(view, index), typ=memory_type(view.dtype))
         return self.b.icmp_unsigned("!=", value, ir.Constant(I8, 0)) if view.dtype.kind == "b" else value
 
     def store(self, view: View, index: tuple, value: ir.Value) -> None:
         """Write one element."""
+        if view.dtype.kind == "c":
+            store_pair(self.b, self.address(view, index), value)
+            return
         if value.type == I1:
             value = self.b.zext(value, I8)
         self.b.store(value, self.address(view, index))
@@ -126,7 +139,7 @@ class KernelEmitter:
     def fill(self, view: View, value) -> None:
         """Set every element to a number."""
         number = constant(value, view.dtype)
-        if view.type.size > 1 and view.layout.contiguous and number.constant == 0 and not np.signbit(value):
+        if view.type.size > 1 and view.layout.contiguous and not any(np.asarray(value, view.dtype).tobytes()):
             self._block("llvm.memset.p0.i64", view, ir.Constant(I8, 0))
             return
         for index in self.loop(*view.shape):

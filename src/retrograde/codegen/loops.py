@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 from llvmlite import ir
 
+from retrograde.codegen.complex import ComplexEmitter
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.scalar import ScalarEmitter, constant, register_type
 from retrograde.codegen.view import View
@@ -38,6 +40,10 @@ class Accumulator(ScalarEmitter):
 
     def minimum(self, x, y):
         return self._intrinsic("minimum", x, y) if self.is_float else super().minimum(x, y)
+
+
+def _accumulator(b: ir.IRBuilder, dtype: np.dtype) -> ScalarEmitter:
+    return ComplexEmitter(b, dtype, Accumulator) if dtype.kind == "c" else Accumulator(b, dtype)
 
 
 @dataclass(eq=False)
@@ -252,7 +258,7 @@ class _Nest:
                 k.store(self._flat(view, self._merged(view.strides)), at, values[out])
         for r, value in pending:
             _, combine = r.equation.primitive.lower()
-            step = Accumulator(k.b, r.out.dtype)
+            step = _accumulator(k.b, r.out.dtype)
             if r.in_register:
                 slot, kind = r.slot(at[-1].constant if r.columns > 1 else 0), register_type(r.out.dtype)
                 k.b.store(combine(step, k.b.load(slot, typ=kind), value), slot)

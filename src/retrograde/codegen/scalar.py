@@ -30,7 +30,14 @@ def register_type(dtype: np.dtype) -> ir.Type:
         return I1
     if is_bfloat16(dtype):
         return I16
-    raise CompileError(f"arrays of dtype {dtype} cannot be compiled; cast to a real float, integer or bool dtype")
+    if dtype.kind == "c" and dtype.itemsize in (8, 16):
+        return ir.LiteralStructType([_FLOATS[dtype.itemsize // 2]] * 2)
+    raise CompileError(f"arrays of dtype {dtype} cannot be compiled; cast to a float, complex, integer or bool dtype")
+
+
+def part_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of a complex number."""
+    return np.dtype(f"f{np.dtype(dtype).itemsize // 2}")
 
 
 def memory_type(dtype: np.dtype) -> ir.Type:
@@ -47,6 +54,9 @@ def constant(value, dtype: np.dtype) -> ir.Constant:
         return ir.Constant(register_type(dtype), int(value))
     if is_bfloat16(dtype):
         return ir.Constant(I16, bits_of(value))
+    if dtype.kind == "c":
+        part = part_dtype(dtype)
+        return ir.Constant(register_type(dtype), [constant(value.real, part), constant(value.imag, part)])
     return ir.Constant(register_type(dtype), float(value))
 
 
@@ -266,6 +276,8 @@ class ScalarEmitter:
             return x
         if is_bfloat16(dtype):
             return narrow(self.b, self.cast(x, np.dtype(np.float32)))
+        if dtype.kind == "c":
+            return self.of(dtype).of_real(self.cast(x, part_dtype(dtype)))
         if dtype.kind == "b":
             return self.compare("!=", x, self.const(0))
         if source.kind == "f" and dtype.kind == "f":
@@ -314,4 +326,8 @@ for _name in (
 
 def scalar_emitter(builder: ir.IRBuilder, dtype: np.dtype) -> ScalarEmitter:
     """The scalar operations of a dtype."""
+    if dtype.kind == "c":
+        from retrograde.codegen.complex import ComplexEmitter  # which is a ScalarEmitter
+
+        return ComplexEmitter(builder, dtype)
     return (BrainEmitter if is_bfloat16(dtype) else ScalarEmitter)(builder, dtype)

@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import Accumulator, _identity, _operand_dtype
-from retrograde.codegen.scalar import constant, register_type
+from retrograde.codegen.scalar import ScalarEmitter, constant, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation, Graph, Literal, Var
 from retrograde.ir.layout import Layout
@@ -157,13 +157,13 @@ class _Straight:
             array = self.array(atom)
             if all(isinstance(i, int) for i in known):
                 return array[tuple(known)]
-            return self._choose(array, known)
+            return self._choose(self.k.scalar(atom.type.dtype), array, known)
 
         return read
 
-    def _choose(self, array: np.ndarray, index: list) -> Any:
+    def _choose(self, scalar: ScalarEmitter, array: np.ndarray, index: list) -> Any:
         """An element of a register array at a computed index: a chain of selects."""
-        b = self.k.b
+        b, select = self.k.b, scalar.select
         ranges = [[i] if isinstance(i, int) else range(n) for i, n in zip(index, array.shape)]
         found = None
         for at in itertools.product(*ranges):
@@ -175,7 +175,7 @@ class _Straight:
             for i, j in zip(index, at):
                 if not isinstance(i, int):
                     here = b.and_(here, b.icmp_signed("==", i, self.k.index(j)))
-            found = b.select(here, value, found)
+            found = select(here, value, found)
         return found
 
 

@@ -34,6 +34,8 @@ def save(
         raise ModelError("the network has no parameters to save yet; init or train it first")
     names = [".".join(map(str, p)) for p in tree_paths(net)]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in zip(names, tree_flatten(net)[0])}
+    if pairs := [name for name, array in tensors.items() if array.dtype.kind == "c"]:
+        raise ModelError(f"model files hold real arrays; {', '.join(pairs)} is complex. Save x.real and x.imag with np.savez")
     tensors |= {STATE + name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in (state or {}).items()}
     # one key, for the file format leaves the order of several open: the same model gives the same bytes
     header = {FORMAT: json.dumps({"architecture": net.config(), "extra": extra or {}})}

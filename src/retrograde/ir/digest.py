@@ -99,6 +99,8 @@ def _param(value: Any) -> str:
         return f"{kind.__name__}:{value!r}"
     if kind is float:
         return f"float:{struct.pack('<d', value).hex()}"
+    if kind is complex:
+        return f"complex:{struct.pack('<dd', value.real, value.imag).hex()}"
     if kind in (tuple, list):
         return f"{kind.__name__}({','.join(map(_param, value))})"
     if kind is Graph:

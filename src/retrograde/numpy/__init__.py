@@ -15,7 +15,7 @@ from numpy import (  # whose arguments are never traced
     zeros,
 )
 
-from retrograde.numpy import refused, table
+from retrograde.numpy import fft, refused, table
 from retrograde.numpy.accumulating import (
     cumprod,
     cumsum,
@@ -71,6 +71,7 @@ from retrograde.numpy.choosing import (
     select,
     unravel_index,
 )
+from retrograde.numpy.complex import angle, conj, conjugate, imag, iscomplex, isreal, real, sign
 from retrograde.numpy.creating import (
     arange,
     array,

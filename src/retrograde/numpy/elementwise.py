@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from retrograde.errors import UnsupportedError
 from retrograde.ir.primitive import REGISTRY
 from retrograde.numpy.table import FUNCTIONS, implements
+from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, as_operand, is_traced, promote
 from retrograde.ops.promote import astype as cast
@@ -124,14 +126,20 @@ logical_and, logical_or = _logical(ew.logical_and), _logical(ew.logical_or)
 logical_xor, logical_not = _logical(ew.logical_xor), _logical(ew.logical_not)
 
 
+def _kind(x: Any) -> str:
+    return x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind
+
+
 def _of_integers(primitive: Any, value: bool) -> Any:
     """isnan and kin: of integers, a constant."""
 
     def call(x: Any) -> Any:
         x = as_operand(x)
-        if getattr(x, "dtype", np.dtype(float)).kind != "f":
-            return np.full(np.shape(x), value)[()]
-        return apply(primitive, x)
+        kind = _kind(x)
+        if kind == "c":  # NaN or infinite if a part is, finite if both are
+            join = ew.logical_and if value else ew.logical_or
+            return join(*[primitive(part(x)) for part in (cx.real, cx.imag)])
+        return apply(primitive, x) if kind == "f" else np.full(np.shape(x), value)[()]
 
     FUNCTIONS[primitive.ufunc] = call
     return call
@@ -196,6 +204,8 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NaN and infinities replaced by numbers; no cotangent flows where one was replaced."""
     x = as_operand(x)
+    if x.dtype.kind == "c":
+        return cx.complex_(*[nan_to_num(part(x), copy, nan, posinf, neginf) for part in (cx.real, cx.imag)])
     if x.dtype.kind != "f":
         return x
     info = np.finfo(x.dtype)
@@ -219,8 +229,16 @@ def sinc(x: Any) -> Any:
 
 
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """Cast to `dtype`; float to float keeps the derivative, through integers and bools none passes."""
-    return cast(as_operand(x), dtype)
+    """Cast to `dtype`; float to float keeps the derivative, through integers and bools none passes.
+
+    Complex to real drops the imaginary part, with NumPy's ComplexWarning.
+    """
+    x = as_operand(x)
+    if _kind(x) == "c" and np.dtype(dtype).kind not in "cb":
+        message = "Casting complex values to real discards the imaginary part; take x.real to say so"
+        warnings.warn(message, np.exceptions.ComplexWarning, stacklevel=3)
+        x = cx.real(x)
+    return cast(x, dtype)
 
 
 if hasattr(np, "astype"):
@@ -246,12 +264,6 @@ fix = implements(np.fix)(trunc) if hasattr(np, "fix") else None
 
 @implements(np.absolute)
 def absolute(x: Any) -> Any:
-    """|x|; of bools, itself."""
+    """|x|; of bools, itself; of complex numbers a real array, whose derivative at 0 is 0."""
     x = as_operand(x)
-    return x if getattr(x, "dtype", np.dtype(float)).kind == "b" else apply(ew.absolute, x)
-
-
-@implements(np.conjugate)
-def conjugate(x: Any) -> Any:
-    """The complex conjugate; of a real array, itself."""
-    return promote(np.conjugate, x)[0]
+    return x if getattr(x, "dtype", np.dtype(float)).kind == "b" else cx.absolute(x)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
-from retrograde.numpy.elementwise import conjugate, where
+from retrograde.numpy.complex import conjugate
+from retrograde.numpy.elementwise import where
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import array, broadcast_to, expand_dims, moveaxis, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import implements, refuse
@@ -105,8 +106,8 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
 
 @implements(np.vdot)
 def vdot(a: Any, b: Any, /) -> Any:
-    """The dot product of the flattened arrays."""
-    return matmul(ravel(a), ravel(b))
+    """The dot product of the flattened arrays, the first one conjugated."""
+    return matmul(conjugate(ravel(a)), ravel(b))
 
 
 @implements(np.trace)

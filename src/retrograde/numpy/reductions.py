@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
+from retrograde.numpy.complex import abs_square
 from retrograde.numpy.elementwise import where
 from retrograde.numpy.shaping import array, broadcast_to, expand_dims, full_like, normalize_axis, ravel, reshape, transpose
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
@@ -213,14 +214,14 @@ def var(
     refuse("var", out=out)
     ddof = _plain(correction, ddof)
     a = array(a)
-    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) == "f" else astype(a, np.float64)
+    a = astype(a, dtype) if dtype is not None else a if kind_of(a.dtype) in "fc" else astype(a, np.float64)
     keepdims, mask = _plain(keepdims, False), chosen(where, a.shape)
     centre = _plain(mean)
     if centre is None:
         centre = apply(ew.divide, _reduce(rd.sum_, masked(a, mask, 0), axis, True), _count(a, axis, True, mask))
     # masked once more: where nothing is chosen the mean is NaN, and must not reach what is left out
     away = masked(apply(ew.subtract, a, centre), mask, 0)
-    total = _reduce(rd.sum_, apply(ew.square, away), axis, keepdims)
+    total = _reduce(rd.sum_, abs_square(away), axis, keepdims)
     count = _count(a, axis, keepdims, mask) - ddof
     return apply(ew.divide, total, apply(ew.maximum, count, 0.0) if mask is not None else builtins.max(count, 0.0))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import GraphTypeError, ShapeError
+from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import shape as sh
 from retrograde.ops.promote import as_operand, astype, is_traced
@@ -276,7 +276,4 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 FUNCTIONS[np.shape] = lambda a: array(a).shape
 FUNCTIONS[np.ndim] = lambda a: len(array(a).shape)
 FUNCTIONS[np.size] = lambda a, axis=None: np.size(np.broadcast_to(0, array(a).shape), axis)
-FUNCTIONS[np.iscomplexobj] = lambda x: x.dtype.kind == "c"
-FUNCTIONS[np.isrealobj] = lambda x: x.dtype.kind != "c"
-FUNCTIONS[np.real] = lambda val: val.real
 FUNCTIONS[np.result_type] = lambda *xs: np.result_type(*[getattr(x, "dtype", x) for x in xs])

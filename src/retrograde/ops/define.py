@@ -56,7 +56,7 @@ def elementwise(
     pullback: Callable[..., Any] | None,
     lower: str | Callable[..., Any],
     kinds: str = "fiub",
-    result: str | None = None,
+    result: str | Callable[[np.dtype], np.dtype] | None = None,
     domain: tuple[float, float] = (-2.0, 2.0),
     flops: float = 1.0,
     arity: int = 1,
@@ -65,9 +65,10 @@ def elementwise(
 ) -> Primitive:
     """A primitive that works element by element, with NumPy's broadcasting, on operands of one dtype.
 
-    `kinds` are the dtype kinds it takes, `result` a fixed result dtype (comparisons: bool), `domain` where the samples
-    lie, `lower` a math function's name or a function of the scalar emitter and the scalars. The pullback may ignore
-    broadcasting: backpropagation sums each cotangent to its operand's shape.
+    `kinds` are the dtype kinds it takes, `result` a fixed result dtype (comparisons: bool) or a function of the operands'
+    dtype, `domain` where the samples (of complex ones the real parts) lie, `lower` a math function's name or a function of the
+    scalar emitter and the scalars. The pullback may ignore broadcasting: backpropagation sums each cotangent to its operand's
+    shape.
     """
     primitive = Primitive(name, formula=formula, flops=flops)
     primitive.__doc__ = doc or None
@@ -79,7 +80,8 @@ def elementwise(
         if any(t.dtype != dtype for t in types) or dtype.kind not in kinds:
             given = ", ".join(str(t) for t in types)
             raise GraphTypeError(f"{name} wants operands of one dtype among kinds {kinds!r}; it was given {given}")
-        return ArrayType(broadcast_shapes(name, *types), np.dtype(result) if result else dtype)
+        found = result(dtype) if callable(result) else np.dtype(result) if result else dtype
+        return ArrayType(broadcast_shapes(name, *types), found)
 
     primitive.def_reference(reference)
     by_elements(primitive)

@@ -28,7 +28,7 @@ def _special(name: str):
 
 
 def _is_number(x) -> bool:
-    return isinstance(x, (np.generic, float, int, Literal))
+    return isinstance(x, (np.generic, float, int, complex, Literal))
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------
@@ -57,7 +57,8 @@ fmod = elementwise("fmod", np.fmod, formula="\\operatorname{{fmod}}({0}, {1})", 
 
 def _power_pullback(ct, z, x, y):
     if _is_number(y):
-        return ct * float(y) * x ** (float(y) - 1.0) if y != 0 else ct * 0.0, None
+        n = complex(y) if np.imag(y) else float(np.real(y))
+        return ct * n * x ** (n - 1.0) if n != 0 else ct * 0.0, None
     # d/dx x**y = y x**(y-1), which is 0 where y is 0, also at x = 0; d/dy x**y = x**y log x, which is 0 at x = 0 for y >= 0
     one = np.ones((), ct.dtype)[()]
     by_x = ct * y * power(x, select(equal(y, 0 * one), one, y - one))
@@ -65,13 +66,13 @@ def _power_pullback(ct, z, x, y):
         return by_x, ct * z * log(select(equal(x, 0 * one), one, x))
 
 
-power = elementwise("power", np.power, formula="{0}^{{{1}}}", arity=2, kinds="fiu", domain=(0.3, 2.0),
+power = elementwise("power", np.power, formula="{0}^{{{1}}}", arity=2, kinds="fiuc", domain=(0.3, 2.0),
                     pullback=_power_pullback, lower=lambda e, x, y: e.power(x, y), flops=30)
 square = elementwise("square", np.square, formula="{0}^2", kinds="fiuc",
                      pullback=lambda ct, z, x: (ct * (2.0 * x),), lower=lambda e, x: e.mul(x, x))
 reciprocal = elementwise("reciprocal", np.reciprocal, formula="\\frac{{1}}{{{0}}}", kinds="fc", domain=(0.5, 2.0),
                          pullback=lambda ct, z, x: (-ct * z * z,), lower=lambda e, x: e.div(e.const(1.0), x), flops=4)
-sqrt = elementwise("sqrt", np.sqrt, formula="\\sqrt{{{0}}}", kinds="f", domain=(0.3, 3.0),
+sqrt = elementwise("sqrt", np.sqrt, formula="\\sqrt{{{0}}}", kinds="fc", domain=(0.3, 3.0),
                    pullback=lambda ct, z, x: (0.5 * ct / z,), lower=lambda e, x: e.sqrt(x), flops=4)
 cbrt = elementwise("cbrt", np.cbrt, formula="\\sqrt[3]{{{0}}}", kinds="f", domain=(0.3, 3.0),
                    pullback=lambda ct, z, x: (ct / (3.0 * z * z),), lower="cbrt", flops=15)
@@ -85,27 +86,27 @@ def _hypot_pullback(ct, z, x, y):
 hypot = elementwise("hypot", np.hypot, formula="\\sqrt{{{0}^2 + {1}^2}}", arity=2, kinds="f", domain=(0.3, 3.0),
                     pullback=_hypot_pullback, lower="hypot", flops=10)
 
-copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (ct,),
+copy = elementwise("copy", lambda x: np.array(x)[()], formula="{0}", kinds="fiubcV", pullback=lambda ct, z, x: (ct,),
                    lower=lambda e, x: x, flops=0, doc="The same elements in memory of their own.")
 
-stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", kinds="fiubV", pullback=lambda ct, z, x: (None,),
+stop_gradient = elementwise("stop_gradient", lambda x: x, formula="{0}", kinds="fiubcV", pullback=lambda ct, z, x: (None,),
                             lower=lambda e, x: x, flops=0, doc="The same value; no cotangent passes.")
 
 # -- exponentials and logarithms --------------------------------------------------------------------------------------
 
-exp = elementwise("exp", np.exp, formula="e^{{{0}}}", kinds="f",
+exp = elementwise("exp", np.exp, formula="e^{{{0}}}", kinds="fc",
                   pullback=lambda ct, z, x: (ct * z,), lower="exp", flops=12)
-exp2 = elementwise("exp2", np.exp2, formula="2^{{{0}}}", kinds="f",
+exp2 = elementwise("exp2", np.exp2, formula="2^{{{0}}}", kinds="fc",
                    pullback=lambda ct, z, x: (ct * (math.log(2.0) * z),), lower="exp2", flops=12)
-expm1 = elementwise("expm1", np.expm1, formula="e^{{{0}}} - 1", kinds="f",
+expm1 = elementwise("expm1", np.expm1, formula="e^{{{0}}} - 1", kinds="fc",
                     pullback=lambda ct, z, x: (ct * (z + 1.0),), lower="expm1", flops=15)
-log = elementwise("log", np.log, formula="\\log {0}", kinds="f", domain=(0.3, 3.0),
+log = elementwise("log", np.log, formula="\\log {0}", kinds="fc", domain=(0.3, 3.0),
                   pullback=lambda ct, z, x: (ct / x,), lower="log", flops=15)
-log2 = elementwise("log2", np.log2, formula="\\log_2 {0}", kinds="f", domain=(0.3, 3.0),
+log2 = elementwise("log2", np.log2, formula="\\log_2 {0}", kinds="fc", domain=(0.3, 3.0),
                    pullback=lambda ct, z, x: (ct / (x * math.log(2.0)),), lower="log2", flops=15)
-log10 = elementwise("log10", np.log10, formula="\\log_{{10}} {0}", kinds="f", domain=(0.3, 3.0),
+log10 = elementwise("log10", np.log10, formula="\\log_{{10}} {0}", kinds="fc", domain=(0.3, 3.0),
                     pullback=lambda ct, z, x: (ct / (x * math.log(10.0)),), lower="log10", flops=15)
-log1p = elementwise("log1p", np.log1p, formula="\\log(1 + {0})", kinds="f", domain=(-0.5, 2.0),
+log1p = elementwise("log1p", np.log1p, formula="\\log(1 + {0})", kinds="fc", domain=(-0.5, 2.0),
                     pullback=lambda ct, z, x: (ct / (1.0 + x),), lower="log1p", flops=18)
 sigmoid = elementwise("sigmoid", _special("expit"), formula="\\sigma({0})", kinds="f",
                       pullback=lambda ct, z, x: (ct * z * (1.0 - z),), lower="sigmoid", flops=16)
@@ -117,32 +118,32 @@ logaddexp = elementwise("logaddexp", np.logaddexp, formula="\\log(e^{{{0}}} + e^
 
 # -- trigonometry -----------------------------------------------------------------------------------------------------
 
-sin = elementwise("sin", np.sin, formula="\\sin({0})", kinds="f",
+sin = elementwise("sin", np.sin, formula="\\sin({0})", kinds="fc",
                   pullback=lambda ct, z, x: (ct * cos(x),), lower="sin", flops=15)
-cos = elementwise("cos", np.cos, formula="\\cos({0})", kinds="f",
+cos = elementwise("cos", np.cos, formula="\\cos({0})", kinds="fc",
                   pullback=lambda ct, z, x: (-ct * sin(x),), lower="cos", flops=15)
-tan = elementwise("tan", np.tan, formula="\\tan({0})", kinds="f", domain=(-1.2, 1.2),
+tan = elementwise("tan", np.tan, formula="\\tan({0})", kinds="fc", domain=(-1.2, 1.2),
                   pullback=lambda ct, z, x: (ct * (1.0 + z * z),), lower="tan", flops=20)
-arcsin = elementwise("arcsin", np.arcsin, formula="\\arcsin({0})", kinds="f", domain=(-0.9, 0.9),
+arcsin = elementwise("arcsin", np.arcsin, formula="\\arcsin({0})", kinds="fc", domain=(-0.9, 0.9),
                      pullback=lambda ct, z, x: (ct / sqrt((1.0 - x) * (1.0 + x)),), lower="arcsin", flops=20)
-arccos = elementwise("arccos", np.arccos, formula="\\arccos({0})", kinds="f", domain=(-0.9, 0.9),
+arccos = elementwise("arccos", np.arccos, formula="\\arccos({0})", kinds="fc", domain=(-0.9, 0.9),
                      pullback=lambda ct, z, x: (-ct / sqrt((1.0 - x) * (1.0 + x)),), lower="arccos", flops=20)
-arctan = elementwise("arctan", np.arctan, formula="\\arctan({0})", kinds="f",
+arctan = elementwise("arctan", np.arctan, formula="\\arctan({0})", kinds="fc",
                      pullback=lambda ct, z, x: (ct / (1.0 + x * x),), lower="arctan", flops=20)
 arctan2 = elementwise("arctan2", np.arctan2, formula="\\operatorname{{atan2}}({0}, {1})", arity=2, kinds="f",
                       domain=(0.3, 2.0), lower="arctan2", flops=25,
                       pullback=lambda ct, z, y, x: (ct * x / (x * x + y * y), -ct * y / (x * x + y * y)))
-sinh = elementwise("sinh", np.sinh, formula="\\sinh({0})", kinds="f",
+sinh = elementwise("sinh", np.sinh, formula="\\sinh({0})", kinds="fc",
                    pullback=lambda ct, z, x: (ct * cosh(x),), lower="sinh", flops=20)
-cosh = elementwise("cosh", np.cosh, formula="\\cosh({0})", kinds="f",
+cosh = elementwise("cosh", np.cosh, formula="\\cosh({0})", kinds="fc",
                    pullback=lambda ct, z, x: (ct * sinh(x),), lower="cosh", flops=20)
-tanh = elementwise("tanh", np.tanh, formula="\\tanh({0})", kinds="f",
+tanh = elementwise("tanh", np.tanh, formula="\\tanh({0})", kinds="fc",
                    pullback=lambda ct, z, x: (ct * (1.0 - z * z),), lower="tanh", flops=15)
-arcsinh = elementwise("arcsinh", np.arcsinh, formula="\\operatorname{{arsinh}}({0})", kinds="f",
+arcsinh = elementwise("arcsinh", np.arcsinh, formula="\\operatorname{{arsinh}}({0})", kinds="fc",
                       pullback=lambda ct, z, x: (ct / sqrt(x * x + 1.0),), lower="arcsinh", flops=25)
-arccosh = elementwise("arccosh", np.arccosh, formula="\\operatorname{{arcosh}}({0})", kinds="f", domain=(1.3, 3.0),
-                      pullback=lambda ct, z, x: (ct / sqrt((x - 1.0) * (x + 1.0)),), lower="arccosh", flops=25)
-arctanh = elementwise("arctanh", np.arctanh, formula="\\operatorname{{artanh}}({0})", kinds="f", domain=(-0.9, 0.9),
+arccosh = elementwise("arccosh", np.arccosh, formula="\\operatorname{{arcosh}}({0})", kinds="fc", domain=(1.3, 3.0),
+                      pullback=lambda ct, z, x: (ct / (sqrt(x - 1.0) * sqrt(x + 1.0)),), lower="arccosh", flops=25)
+arctanh = elementwise("arctanh", np.arctanh, formula="\\operatorname{{artanh}}({0})", kinds="fc", domain=(-0.9, 0.9),
                       pullback=lambda ct, z, x: (ct / ((1.0 - x) * (1.0 + x)),), lower="arctanh", flops=25)
 erf = elementwise("erf", _special("erf"), formula="\\operatorname{{erf}}({0})", kinds="f",
                   pullback=lambda ct, z, x: (ct * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), lower="erf", flops=20)
@@ -191,15 +192,15 @@ fmin = elementwise("fmin", np.fmin, formula="\\min({0}, {1})", arity=2,
                    lower=lambda e, x, y: e.fmin(x, y))
 
 
-def _step(name: str, ufunc, formula: str) -> Primitive:
-    return elementwise(name, ufunc, formula=formula, kinds="f", pullback=lambda ct, z, x: (None,),
+def _step(name: str, ufunc, formula: str, kinds: str = "f") -> Primitive:
+    return elementwise(name, ufunc, formula=formula, kinds=kinds, pullback=lambda ct, z, x: (None,),
                        lower=lambda e, x: e.round_to(name, x))  # fmt: skip
 
 
 floor = _step("floor", np.floor, "\\lfloor {0} \\rfloor")
 ceil = _step("ceil", np.ceil, "\\lceil {0} \\rceil")
 trunc = _step("trunc", np.trunc, "\\operatorname{{trunc}}({0})")
-rint = _step("rint", np.rint, "\\operatorname{{round}}({0})")
+rint = _step("rint", np.rint, "\\operatorname{{round}}({0})", "fc")
 copysign = elementwise("copysign", np.copysign, formula="\\operatorname{{copysign}}({0}, {1})", arity=2, kinds="f",
                        pullback=lambda ct, z, x, y: (ct * sign(x) * sign(z), None),
                        lower=lambda e, x, y: e.copysign(x, y))
@@ -212,8 +213,8 @@ def _compare(name: str, ufunc, symbol: str, formula: str, kinds: str = "fiub") -
                        lower=lambda e, x, y: e.compare(symbol, x, y))  # fmt: skip
 
 
-equal = _compare("equal", np.equal, "==", "=")
-not_equal = _compare("not_equal", np.not_equal, "!=", "\\neq")
+equal = _compare("equal", np.equal, "==", "=", "fiubc")
+not_equal = _compare("not_equal", np.not_equal, "!=", "\\neq", "fiubc")
 less = _compare("less", np.less, "<", "<")
 less_equal = _compare("less_equal", np.less_equal, "<=", "\\leq")
 greater = _compare("greater", np.greater, ">", ">")
@@ -273,6 +274,7 @@ def _select_pullback(ct, z, c, x, y):
 def _select_samples() -> list:
     c, x = np.array([[True], [False]]), np.linspace(-1, 1, 3)
     return [((c, x, x[::-1].copy()), {}), ((np.bool_(True), np.float32(1), np.ones(3, np.float32)), {}),
+            ((c, x * 1j, x[::-1] + 2j), {}),
             ((np.zeros(0, bool), np.ones(0), np.ones(0)), {}), ((c, np.arange(3), np.int64(7)), {})]  # fmt: skip
 
 
@@ -281,6 +283,8 @@ convert = Primitive("astype", formula="{0}", flops=0)
 
 @convert.def_type
 def _convert_type(x: ArrayType, *, dtype: np.dtype) -> ArrayType:
+    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+        raise GraphTypeError(f"a cast of {x} to {dtype} would lose the imaginary part; take x.real first")
     return x.with_dtype(dtype)
 
 
@@ -291,6 +295,10 @@ convert.def_lower("elementwise")(lambda e, x, *, dtype: e.cast(x, dtype))
 
 @convert.def_pullback
 def _convert_pullback(ct, z, x, *, dtype):
+    if ct.dtype.kind == "c" and kind_of(x.dtype) == "f":  # a real number among complex ones: its gradient is real
+        from retrograde.ops.complex import real
+
+        ct = real(ct)
     return (ct if ct.dtype == x.dtype else convert(ct, dtype=x.dtype),) if kind_of(x.dtype) in "fc" else (None,)
 
 
@@ -302,4 +310,6 @@ def _convert_samples() -> list:
     cases += [((values,), {"dtype": bfloat16()}) for values in (x / 3.0, (x / 3.0).astype(np.float32), np.arange(400), x > 0)]
     return cases + [((x,), {"dtype": np.dtype(d)}) for d in ("float32", "float64", "float16", "int64", "int32", "bool")] + [
         ((np.arange(4),), {"dtype": np.dtype("float32")}), ((x > 0,), {"dtype": np.dtype("float64")}),
-        ((np.arange(3, dtype=np.uint32),), {"dtype": np.dtype("int64")})]  # fmt: skip
+        ((np.arange(3, dtype=np.uint32),), {"dtype": np.dtype("int64")}), ((x,), {"dtype": np.dtype("complex128")}),
+        ((np.arange(4),), {"dtype": np.dtype("complex64")}), ((1j * x,), {"dtype": np.dtype("complex64")}),
+        ((1j * x,), {"dtype": np.dtype("bool")})]  # fmt: skip

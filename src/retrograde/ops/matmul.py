@@ -90,6 +90,9 @@ def _matmul_samples() -> list:
     cases.append(((rng.normal(size=(4, 3)).T, rng.normal(size=(5, 4)).T), {}))
     cases.append(((rng.normal(size=(2, 3)).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)), {}))
     cases.append(((rng.integers(-4, 4, (2, 3)), rng.integers(-4, 4, (3, 4))), {}))
+    for m, k, n, dtype in [(2, 3, 4, np.complex128), (5, 40, 33, np.complex64), (0, 3, 2, np.complex128)]:
+        pair = [rng.normal(size=shape) + 1j * rng.normal(size=shape) for shape in ((m, k), (k, n))]
+        cases.append((tuple(x.astype(dtype) for x in pair), {}))
     half, brain = {"precision": np.dtype(np.float16)}, {"precision": bfloat16()}
     single = [rng.normal(size=shape).astype(np.float32) for shape in ((9, 6), (6, 5), (2, 40, 64), (2, 64, 24))]
     cases += [((single[0], single[1]), half), ((single[0], single[1]), brain), ((single[2], single[3]), brain)]

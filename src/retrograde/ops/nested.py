@@ -15,7 +15,7 @@ from retrograde.ir import Builder, Graph, Primitive, Var, evaluate
 from retrograde.ops.reduce import sum_
 from retrograde.ops.shape import spread
 from retrograde.ops.symbol import Symbol
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, kind_of
 
 checkpoint = Primitive("checkpoint", multiple=True)
 checkpoint.__doc__ = (
@@ -100,7 +100,7 @@ def _custom_batch(
         return [spread(lanes, x, d) for x, d in zip(outs, differ)]
 
     def add_up(cts: list[Any], differ: Sequence[bool]) -> list[Any]:
-        alone = [m for m, var in zip(mapped[:count], body.inputs) if var.type.dtype.kind == "f"]
+        alone = [m for m, var in zip(mapped[:count], body.inputs) if kind_of(var.type.dtype) in "fc"]
         return [ct if m else sum_(ct, axes=(0,)) for ct, m in zip(spread_all(cts, differ), alone)]
 
     flags = [*mapped, *[True] * (len(rule.inputs) - len(mapped))]

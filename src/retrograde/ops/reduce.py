@@ -57,6 +57,8 @@ def _reduction(
             cases += [(x[:, :0], (1,)), (x[:, :0], (0,))]
         if "f" in kinds:
             cases += [(x.astype(np.float32), (1,)), (rng.integers(-3, 3, (3, 17)), (1,))]
+        if "c" in kinds:
+            cases += [(x + 1j * x[::-1], (0, 2)), ((x + 1j * x[::-1]).astype(np.complex64), (1,))]
         return [((array,), {"axes": axes}) for array, axes in cases]
 
     return primitive
@@ -73,7 +75,7 @@ sum_ = _reduction("sum", lambda x, axes: np.sum(x, axes, dtype=x.dtype), "\\sum 
 sum_.def_pullback(lambda ct, z, x, *, axes: (restore(ct, x.shape, axes),))
 
 prod = _reduction("prod", lambda x, axes: np.prod(x, axes, dtype=x.dtype), "\\prod {0}", lambda dtype: 1,
-                  lambda e, acc, x: e.mul(acc, x), "fiu")  # fmt: skip
+                  lambda e, acc, x: e.mul(acc, x), "fiuc")  # fmt: skip
 
 
 @prod.def_pullback
@@ -146,6 +148,8 @@ def _arg_extreme(name: str, reference, better: str) -> Primitive:
 
     @primitive.def_type
     def type_rule(x: ArrayType, *, axis: int) -> ArrayType:
+        if x.dtype.kind == "c":
+            raise GraphTypeError(f"{name}: complex numbers have no order; take it of np.abs(x) or x.real instead of {x}")
         if not 0 <= axis < x.ndim or x.shape[axis] == 0:
             raise ShapeError(f"{name} along axis {axis} of {x} has no value")
         return ArrayType(x.shape[:axis] + x.shape[axis + 1 :], np.dtype(np.int64))

@@ -11,6 +11,7 @@ import numpy as np
 
 from retrograde.ir import Atom, Builder
 from retrograde.ops import elementwise as ew
+from retrograde.ops.complex import absolute
 from retrograde.ops.promote import apply
 
 
@@ -29,7 +30,7 @@ def _is_operand(x: Any) -> bool:
 
 def power(x: Any, y: Any) -> Any:
     """x ** y; small whole exponents become products, as NumPy's own fast paths do."""
-    if type(y) in (int, float) and getattr(x, "dtype", np.dtype(int)).kind == "f":
+    if type(y) in (int, float) and getattr(x, "dtype", np.dtype(int)).kind in "fc":
         if y == 1:
             return x
         if y in _POWERS:
@@ -119,7 +120,7 @@ class Symbol:
         return self.snapshot()
 
     def __abs__(self):
-        return apply(ew.absolute, self)
+        return absolute(self)
 
     def __invert__(self):
         return apply(ew.invert, self)

@@ -41,7 +41,7 @@ def _update_type(x: ArrayType, u: ArrayType, *idx: ArrayType, axes: tuple[int, .
         raise GraphTypeError(f"update: {x} by {u} at {len(idx)} arrays of indices for axes {axes} is not defined")
     if u.shape != _shape_taken(x.shape, idx[0].shape, axes):
         raise ShapeError(f"update: {u} does not fill the places; it must have shape {_shape_taken(x.shape, idx[0].shape, axes)}")
-    if how != "set" and (how not in JOINS or x.dtype.kind not in "fiubc"):
+    if how != "set" and (how not in JOINS or x.dtype.kind not in ("fiub" if how in ("min", "max") else "fiubc")):
         raise GraphTypeError(f"update: {how!r} of {x} is not defined")
     if any(x.shape[a] == 0 for a in axes) and u.size:
         raise ShapeError(f"update: {x} has nothing along an axis to write to")

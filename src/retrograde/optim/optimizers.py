@@ -1,6 +1,6 @@
 """The optimizers, with PyTorch's names, defaults and semantics.
 
-An optimizer of your own needs the same two methods, written in NumPy; it is compiled just the same.
+An optimizer of your own needs the same two methods, written in NumPy; it is compiled just the same. Parameters may be complex.
 """
 
 from __future__ import annotations
@@ -31,6 +31,24 @@ class Optimizer:
 
 def _zeros(params: Any) -> Any:
     return tree_map(np.zeros_like, params)
+
+
+def _zeros_of_squares(params: Any) -> Any:
+    """Zeros for running squares, which are real."""
+    return tree_map(lambda p: np.zeros_like(np.real(p)), params)
+
+
+def _square(g: Any) -> Any:
+    """|g|**2: of a complex gradient a real number, so that a step does not depend on which axis is called real.
+
+    As optax has it; PyTorch treats real and imaginary parts as two parameters.
+    """
+    return np.real(g) ** 2 + np.imag(g) ** 2 if g.dtype.kind == "c" else g * g
+
+
+def _as_real(number: Any, like: Any) -> Any:
+    """A 0-d number in the dtype of the parameter, or of its parts."""
+    return number.astype(np.real(like).dtype)
 
 
 def _check(**limits: tuple[float, float, float]) -> None:
@@ -108,7 +126,7 @@ class Adam(Optimizer):
 
     def init(self, params: Any) -> State:
         # the powers of beta are carried, in float64, rather than taken anew at each step
-        return {"m": _zeros(params), "v": _zeros(params), "power1": np.ones(()), "power2": np.ones(())}
+        return {"m": _zeros(params), "v": _zeros_of_squares(params), "power1": np.ones(()), "power2": np.ones(())}
 
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
         return (g + self.weight_decay * p if self.weight_decay else g), p
@@ -117,13 +135,13 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         power1, power2 = state["power1"] * beta1, state["power2"] * beta2
         rate, spread = self.lr / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2)
-        cast = {np.dtype(d): (rate.astype(d), spread.astype(d)) for d in {leaf.dtype for leaf in tree_leaves(params)}}
+        cast = {np.real(leaf).dtype: (_as_real(rate, leaf), _as_real(spread, leaf)) for leaf in tree_leaves(params)}
 
         def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
-            rate, spread = cast[p.dtype]
+            rate, spread = cast[np.real(p).dtype]
             g, p = self._decayed(g, p)
             m = beta1 * m + (1.0 - beta1) * g
-            v = beta2 * v + (1.0 - beta2) * (g * g)
+            v = beta2 * v + (1.0 - beta2) * _square(g)
             return p - rate * m / (np.sqrt(v) * spread + self.eps), m, v
 
         params, m, v = _each(3, step, params, grads, state["m"], state["v"])
@@ -155,12 +173,12 @@ class RMSprop(Optimizer):
                eps=(self.eps, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
-        return {"square": _zeros(params)} | ({"velocity": _zeros(params)} if self.momentum else {})
+        return {"square": _zeros_of_squares(params)} | ({"velocity": _zeros(params)} if self.momentum else {})
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         if self.weight_decay:
             grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
-        square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * (g * g), state["square"], grads)
+        square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * _square(g), state["square"], grads)
         scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
         if not self.momentum:
             return tree_map(lambda p, d: p - self.lr * d, params, scaled), {"square": square}
@@ -182,15 +200,15 @@ class Adagrad(Optimizer):
                weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
-        return {"sum": _zeros(params), "step": np.zeros(())}
+        return {"sum": _zeros_of_squares(params), "step": np.zeros(())}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         rate = self.lr / (1.0 + state["step"] * self.lr_decay)
 
         def step(p: Any, g: Any, s: Any) -> tuple[Any, Any]:
             g = g + self.weight_decay * p if self.weight_decay else g
-            s = s + g * g
-            return p - rate.astype(p.dtype) * g / (np.sqrt(s) + self.eps), s
+            s = s + _square(g)
+            return p - _as_real(rate, p) * g / (np.sqrt(s) + self.eps), s
 
         params, total = _each(2, step, params, grads, state["sum"])
         return params, {"sum": total, "step": state["step"] + 1.0}

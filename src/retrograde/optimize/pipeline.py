@@ -14,6 +14,7 @@ from retrograde.optimize.finish import finish
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
 from retrograde.optimize.narrow import narrow, widen_late
+from retrograde.optimize.parts import split_products
 from retrograde.optimize.rows import rows
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
@@ -28,7 +29,7 @@ def optimize(graph: Graph, pairs: bool = False) -> Graph:
 
 
 def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
-    graph = chunk(prune(simplify(narrow(inline(graph), pairs))))
+    graph = chunk(prune(simplify(narrow(split_products(inline(graph)), pairs))))
     graph, layouts = settle(widen_late(graph), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)

@@ -50,6 +50,7 @@ def _has_rows(atom: Atom, length: int) -> bool:
 def _fits(eq: Equation, length: int) -> bool:
     """Whether it can be done row by row: from rows to a row, or to a sum over rows."""
     known = eq.primitive.lowering in ("elementwise", "reduction", "view") or eq.primitive in (take_along, put_along)
+    known = known and all(a.type.dtype.kind != "c" for a in (*eq.inputs, *eq.outputs))
     if not known or eq.primitive.cut is None or len(eq.outputs) != 1:
         return False
     if any(length in a.type.shape and not _has_rows(a, length) for a in (*eq.inputs, *eq.outputs)):

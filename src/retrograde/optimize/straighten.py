@@ -14,6 +14,10 @@ MATH = 10  # floating-point operations an element, from which on an elementwise 
 
 def work(eq: Equation) -> float:
     """Scalar operations that an equation becomes in straight-line code; infinite where it cannot."""
+    return _elements(eq) * (4 if any(atom.type.dtype.kind == "c" for atom in eq.inputs) else 1)
+
+
+def _elements(eq: Equation) -> float:
     kind = eq.primitive.lowering
     if eq.primitive is matmul:
         return eq.outputs[0].type.size * eq.inputs[0].type.shape[-1]

@@ -259,9 +259,12 @@ class Tracer(Symbol):
     @property
     def real(self):
         """The real part; of a real array, itself."""
-        if self.dtype.kind == "c":
-            raise _unsupported("the real part of a complex array")
-        return self
+        return rnp.real(self)
+
+    @property
+    def imag(self):
+        """The imaginary part; of a real array, zeros."""
+        return rnp.imag(self)
 
     @property
     def flat(self):
