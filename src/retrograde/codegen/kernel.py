@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, register_type, scalar_emitter
+from retrograde.codegen.external import call_by_reference
+from retrograde.codegen.scalar import I1, I8, I32, I64, ScalarEmitter, constant, memory_type, register_type, scalar_emitter
 from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
-from retrograde.ir.layout import Layout
+from retrograde.ir.layout import Layout, column_strides, room_bytes
 
 
 class KernelEmitter:
@@ -88,6 +89,38 @@ class KernelEmitter:
     def scratch(self, dtype, n: int) -> View:
         """A vector of `n` elements in the kernel's working memory (its primitive says how many bytes it wants)."""
         return View(self.working, Layout.of((n,)), np.dtype(dtype))
+
+    def room(self, *parts: tuple) -> list[View]:
+        """Working memory for several arrays, each a (dtype, shape): see `room_bytes`. Matrices lie column by column."""
+        views, at = [], 0
+        for dtype, shape in parts:
+            pointer = self.b.gep(self.working, [self.index(at)], inbounds=True, source_etype=I8)
+            views.append(View(pointer, Layout(tuple(shape), column_strides(shape)), np.dtype(dtype)))
+            at += room_bytes((dtype, shape))
+        return views
+
+    def matrix(self, view: View, index: tuple) -> View:
+        """The matrix at an index of the batch axes."""
+        full = (*index, *[0] * (len(view.shape) - len(index)))
+        return View(self.address(view, full), Layout(view.shape[len(index):], view.strides[len(index):]), view.dtype)
+
+    def call(self, library: str, routine: str, *args: str | int | float | View) -> ir.Value:
+        """Call a Fortran routine of BLAS or LAPACK; of one of LAPACK, whether it succeeded.
+
+        Letters, numbers and arrays are passed by reference, as Fortran wants them; `info` is added.
+        """
+        pointers = [self.address(a, (0,) * len(a.shape)) if isinstance(a, View) else a for a in args]
+        if library == "blas":
+            return call_by_reference(self.b, library, routine, pointers)
+        info = self.alloca(I32)
+        call_by_reference(self.b, library, routine, [*pointers, info])
+        return self.b.icmp_signed("==", self.b.load(info, typ=I32), ir.Constant(I32, 0))
+
+    @contextmanager
+    def unless(self, condition: ir.Value) -> Iterator[None]:
+        """What is emitted here is done where the condition does not hold."""
+        with self.b.if_then(self.b.not_(condition), likely=False):
+            yield
 
     def offset(self, layout: Layout, index: tuple) -> ir.Value:
         """The element offset of `index`, as an i64."""
