@@ -104,6 +104,32 @@ class KernelEmitter:
         full = (*index, *[0] * (len(view.shape) - len(index)))
         return View(self.address(view, full), Layout(view.shape[len(index):], view.strides[len(index):]), view.dtype)
 
+    def transposed(self, matrix: View) -> View:
+        """The same memory with rows for columns."""
+        return matrix.with_layout(matrix.layout.transpose((1, 0)))
+
+    def diagonal(self, matrix: View) -> View:
+        """The diagonal, as a vector."""
+        layout = matrix.layout
+        return matrix.with_layout(Layout((min(layout.shape),), (sum(layout.strides),), layout.offset))
+
+    def all_nonzero(self, vector: View) -> ir.Value:
+        """Whether no element is zero."""
+        flag = self.alloca(I1)
+        self.b.store(I1(1), flag)
+        e = self.scalar(vector.dtype)
+        for (i,) in self.loop(*vector.shape):
+            nonzero = e.compare("!=", self.load(vector, (i,)), e.const(0))
+            self.b.store(self.b.and_(self.b.load(flag, typ=I1), nonzero), flag)
+        return self.b.load(flag, typ=I1)
+
+    def fill_lower(self, matrix: View, ahead: int = 1) -> None:
+        """Zeros below the diagonal, `ahead` rows below it."""
+        rows, columns = matrix.shape
+        for j in self.count(columns):
+            for i in self.count(rows, self.b.add(j, self.index(ahead))):
+                self.store(matrix, (i, j), constant(0, matrix.dtype))
+
     def call(self, library: str, routine: str, *args: str | int | float | View) -> ir.Value:
         """Call a Fortran routine of BLAS or LAPACK; of one of LAPACK, whether it succeeded.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retrograde.numpy import table
+from retrograde.numpy import linalg, table
 from retrograde.numpy.elementwise import *  # noqa: F403
 from retrograde.numpy.indexing import getitem, take, take_along_axis
 from retrograde.numpy.linear import dot, einsum, inner, matmul, outer, tensordot, trace, vdot

@@ -328,7 +328,8 @@ def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
 
 def _strong(out: Any) -> Any:
     if isinstance(out, (tuple, list)):
-        return type(out)(_strong(x) for x in out)
+        parts = [_strong(x) for x in out]
+        return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
     return Tracer(out._builder, out.atom) if isinstance(out, Tracer) and out.weak else out
 
 
