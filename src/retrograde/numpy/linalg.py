@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrograde.errors import MatrixError, ShapeError, UnsupportedError
+from retrograde.ir.builder import plain
 from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
-from retrograde.numpy.linear import matmul, tensordot
+from retrograde.numpy.linear import matmul
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
 from retrograde.numpy.reductions import prod as _prod
@@ -196,16 +197,9 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     rank = _sum(apply(ew.greater, s, apply(ew.multiply, top, rcond)))
     left = _sum(apply(ew.square, apply(ew.subtract, b, matmul(a, x))), 0)
     left = expand_dims(left, 0) if len(b.shape) == 1 else left
-    known = la_plain(rank)
+    known = plain(rank)
     empty = m <= n or (known is not None and known < n)
     return x, (np.zeros(0, a.dtype) if empty else left), astype(rank, np.int32), s
-
-
-def la_plain(x: Any) -> Any:
-    """The number behind a value, None while there is none."""
-    from retrograde.ir.builder import plain
-
-    return plain(x)
 
 
 # -- factors ---------------------------------------------------------------------------------------------------------
@@ -266,8 +260,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         return sp.svd(a, vectors=False)[0]
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise UnsupportedError(
-            "np.linalg.svd(full_matrices=True) of a matrix that is not square is not supported on traced arrays: the vectors that "
-            "are added are not unique, so they have no derivative. Write full_matrices=False"
+            "np.linalg.svd(full_matrices=True) of a matrix that is not square is not supported on traced arrays: the vectors "
+            "that are added are not unique, so they have no derivative. Write full_matrices=False"
         )
     s, u, vh = sp.svd(a, vectors=True)
     return SVDResult(u, s, vh)
@@ -492,13 +486,9 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 def eig(*_args: Any, **_kwargs: Any) -> Any:
     """Refused: eigenvalues of a matrix that is not symmetric are complex."""
     raise UnsupportedError(
-        "np.linalg.eig and eigvals are not supported on traced arrays: eigenvalues of a matrix that is not symmetric are complex. "
-        "Of a symmetric one use np.linalg.eigh or eigvalsh"
+        "np.linalg.eig and eigvals are not supported on traced arrays: eigenvalues of a matrix that is not symmetric are "
+        "complex. Of a symmetric one use np.linalg.eigh or eigvalsh"
     )
 
 
 eigvals = eig
-__all__ = [
-    "cholesky", "cond", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matrix_norm", "matrix_power", "matrix_rank",
-    "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "vector_norm",
-]  # fmt: skip

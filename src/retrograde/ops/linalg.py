@@ -91,6 +91,11 @@ def by_matrices(primitive: Primitive) -> None:
         return (out, (True,) * len(out)) if primitive.multiple else out
 
 
+def by_lapack(a: ArrayType, *_others: ArrayType, **_params: Any) -> bool:
+    """Whether OpenBLAS may bring threads of its own: for matrices that are not small."""
+    return max(a.shape[-2:]) > 64
+
+
 def matrices(rng: Any, *shapes: tuple[int, ...]) -> list:
     """Random matrices of these shapes, and the last as float32 and transposed in memory."""
     found = [rng.normal(size=shape) for shape in shapes]
@@ -158,7 +163,7 @@ def _triangular_lower(k: Any, outputs: Any, inputs: Any, *, lower: bool, transpo
                 k.fill(target, np.nan)
 
 
-triangular_solve.overwrites = 1
+triangular_solve.overwrites, triangular_solve.solo = 1, by_lapack
 triangular_solve.scratch = lambda a, b, **_: room_bytes((a.dtype, a.shape[-2:]))
 
 
@@ -194,8 +199,8 @@ def _triangular_samples() -> list:
 
 cholesky = Primitive("cholesky", formula="\\operatorname{{chol}}({0})", flops=lambda a: a.size * a.shape[-1] / 3.0)
 cholesky.__doc__ = (
-    "The lower triangular l with a = l l', reading only the lower triangle of `a`; so is its derivative one by the lower triangle. "
-    "Not positive definite: LinAlgError, compiled NaN."
+    "The lower triangular l with a = l l', reading only the lower triangle of `a`; so is its derivative one by that "
+    "triangle. Not positive definite: LinAlgError, compiled NaN."
 )
 
 
@@ -211,7 +216,7 @@ by_matrices(cholesky)
 
 @cholesky.def_lower("kernel")
 def _cholesky_lower(k: Any, outputs: Any, inputs: Any) -> None:
-    """In place of a copy: rows are columns to LAPACK, so the lower triangle is its upper one, and l' l that comes of it is l l'."""
+    """In place of a copy: rows are columns to LAPACK, so the lower triangle is its upper one, and what it finds is l."""
     (out,), (a,) = outputs, inputs
     if out.type.size == 0:
         return
@@ -226,7 +231,7 @@ def _cholesky_lower(k: Any, outputs: Any, inputs: Any) -> None:
             k.fill(matrix, np.nan)
 
 
-cholesky.overwrites = 0
+cholesky.overwrites, cholesky.solo = 0, by_lapack
 
 
 @cholesky.def_pullback
@@ -252,8 +257,8 @@ def _cholesky_samples() -> list:
 
 lu = Primitive("lu", formula="\\operatorname{{lu}}({0})", multiple=True, flops=lambda a: 2 / 3 * a.size * min(a.shape[-2:]))
 lu.__doc__ = (
-    "(factors, pivots) of a matrix, square or not: row i was exchanged for row pivots[i], one after the other; the factors lie in "
-    "one matrix, l without its diagonal of ones. A singular matrix has factors too, with a zero on the diagonal of u."
+    "(factors, pivots) of a matrix, square or not: row i was exchanged for row pivots[i], one after the other; the factors lie "
+    "in one matrix, l without its diagonal of ones. A singular matrix has factors too, with a zero on the diagonal of u."
 )
 
 
@@ -292,13 +297,13 @@ def _lu_lower(k: Any, outputs: Any, inputs: Any) -> None:
     return None
 
 
+lu.solo = by_lapack
 lu.scratch = lambda a: room_bytes((a.dtype, a.shape[-2:]), (INT32, (min(a.shape[-2:]),)))
 
 
 def lower_factor(factors: Any) -> Any:
     """l, square: with ones on its diagonal, and of the identity what the factors have no columns for."""
-    m, n = factors.shape[-2:]
-    whole = _square(factors, m)
+    whole = _square(factors, factors.shape[-2])
     return tril(whole, -1) + eye_like(whole)
 
 
@@ -327,7 +332,7 @@ def _lu_pullback(cts: tuple, outs: tuple, a: Any) -> tuple:
     ct, (factors, pivots) = cts[0], outs
     if ct is None:
         return (None,)
-    m, n = factors.shape[-2:]
+    m = factors.shape[-2]
     l, u = lower_factor(factors), upper_factor(factors)
     inner = tril(matmul(swap_last(l), ct), -1) + triu(matmul(ct, swap_last(u)))
     left = triangular_solve(l, inner, lower=True, transposed=True, unit=True)

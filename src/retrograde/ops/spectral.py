@@ -4,9 +4,9 @@ Pullbacks: S. F. Walter and L. Lehmann, 2018, "Algorithmic differentiation of li
 experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016,
 "Differentiating the singular value decomposition".
 
-Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal the vectors are not unique and have no derivative;
-the pullback leaves such a pair out, which is right for every function that does not depend on the choice. What reads values
-only divides by no difference.
+Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal the vectors are not unique and have no
+derivative; the pullback leaves such a pair out, which is right for every function that does not depend on the choice. What
+reads values only divides by no difference.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from retrograde.ir.layout import room_bytes
 from retrograde.ops import elementwise as ew
 from retrograde.ops.linalg import (
     INT32,
+    by_lapack,
     by_matrices,
     check_matrix,
     eye_like,
     letter,
     matrices,
     of_lower,
-    tril,
     triangular_solve,
+    tril,
 )
 from retrograde.ops.matmul import matmul, swap_last
 from retrograde.ops.shape import concatenate, reshape, slice_
@@ -103,6 +104,7 @@ def _qr_room(a: Any) -> tuple:
     return (a.dtype, (min(a.shape[-2:]),)), (a.dtype, (_BLOCK * max(a.shape[-2:]),))
 
 
+qr.solo = by_lapack
 qr.scratch = lambda a: room_bytes(*_qr_room(a))
 
 
@@ -179,6 +181,7 @@ def _eigh_room(a: Any, vectors: bool) -> tuple:
     return (a.dtype, (n, n)), (a.dtype, (n,)), (a.dtype, (max(amount, _BLOCK * (n + 2)),)), (INT32, (whole,))
 
 
+eigh.solo = by_lapack
 eigh.scratch = lambda a, *, vectors: room_bytes(*_eigh_room(a, vectors))
 
 
@@ -226,8 +229,8 @@ svd = Primitive(
     "svd", formula="\\operatorname{{svd}}({0})", multiple=True, flops=lambda a, **_: 12.0 * a.size * min(a.shape[-2:])
 )
 svd.__doc__ = (
-    "(s,), descending, and (s, u, vh) where `vectors` are asked for: u s vh is the matrix, with as many columns of u and rows of vh "
-    "as there are values. No convergence: LinAlgError, compiled NaN."
+    "(s,), descending, and (s, u, vh) where `vectors` are asked for: u s vh is the matrix, with as many columns of u and rows of "
+    "vh as there are values. No convergence: LinAlgError, compiled NaN."
 )
 
 
@@ -259,6 +262,7 @@ def _svd_room(a: Any, vectors: bool) -> tuple:
     return ((a.dtype, (m, n)), (a.dtype, (size,)), (a.dtype, u), (a.dtype, vh), (a.dtype, (amount,)), (INT32, (8 * size,)))
 
 
+svd.solo = by_lapack
 svd.scratch = lambda a, *, vectors: room_bytes(*_svd_room(a, vectors))
 
 
