@@ -53,6 +53,7 @@ from retrograde.numpy.shaping import (
     vstack,
     zeros_like,
 )
+from retrograde.numpy.special import i0
 from retrograde.numpy.updating import at
 
 

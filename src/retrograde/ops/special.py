@@ -57,8 +57,8 @@ def _over(x: Any, y: Any, at_zero: float) -> Any:
 
 def _no_derivative(ct: Any, z: Any, x: Any) -> Any:
     raise DifferentiationError(
-        "the orders and shape parameters of special functions (a of gammainc, a and b of betainc, the first argument of zeta) have "
-        "no derivative here, and the loss depends on a parameter through one; differentiate by the last argument only, or "
+        "the orders and shape parameters of special functions (a of gammainc, a and b of betainc, the first argument of zeta) "
+        "have no derivative here, and the loss depends on a parameter through one; differentiate by the last argument only, or "
         "keep the order out with rg.stop_gradient"
     )
 
@@ -178,7 +178,8 @@ def _ratio(x: Any, y: Any) -> Any:
 
 expi = _special("expi", "\\operatorname{{Ei}}({0})", lambda ct, z, x: (ct * ew.exp(x) / x,), (0.3, 3.0))
 exp1 = _special("exp1", "E_1({0})", lambda ct, z, x: (-ct * ew.exp(-x) / x,), (0.3, 3.0))
-spence = _special("spence", "\\operatorname{{Li}}_2(1 - {0})", lambda ct, z, x: (ct * _over(ew.log(x), 1.0 - x, -1.0),), (0.2, 3.0))
+spence = _special("spence", "\\operatorname{{Li}}_2(1 - {0})",
+                  lambda ct, z, x: (ct * _over(ew.log(x), 1.0 - x, -1.0),), (0.2, 3.0))  # fmt: skip
 
 # -- Bessel functions (DLMF 10.6, 10.29) ------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Hurwitz's zeta function, the sum of (q + k)^-s over k = 0, 1, ...
 
-The first terms are added, until q + k is at least 9, and the rest is Euler and Maclaurin's: an integral, half a term, and corrections
-with Bernoulli's numbers (NIST DLMF 25.11.28). With a whole s a negative q is good too; SciPy has no C function of it to call.
+The first terms are added, until q + k is at least 9, and the rest is Euler and Maclaurin's: an integral, half a term, and
+corrections with Bernoulli's numbers (NIST DLMF 25.11.28). With a whole s a negative q is good too; SciPy has no C function of it
+to call.
 """
 
 from __future__ import annotations
