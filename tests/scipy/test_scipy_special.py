@@ -93,7 +93,7 @@ THEIRS = {}
 
 
 def python(name, *args, **kwargs):
-    title = f"{name}-{len(PYTHON.cases)}-{','.join(f'{k}={v}' for k, v in kwargs.items())}"
+    title = f"{name}-{len(PYTHON.cases)}-{','.join(kwargs)}"
     PYTHON.case(title, lambda *xs: getattr(S, name)(*xs, **kwargs), *args)
     THEIRS[title] = lambda *xs: getattr(ss, name)(*xs, **kwargs)
 
@@ -147,7 +147,8 @@ def test_python_functions_have_the_gradient_of_differences(f, args):
 
 MP = {
     "erfinv": (mpmath.erfinv, np.linspace(-0.999, 0.999, 21)), "gammaln": (mpmath.loggamma, np.geomspace(1e-8, 1e8, 30)),
-    "psi": (mpmath.psi, np.geomspace(1e-6, 1e8, 30)), "erfcx": (lambda x: mpmath.exp(x * x) * mpmath.erfc(x), np.linspace(-5, 50, 30)),
+    "psi": (mpmath.psi, np.geomspace(1e-6, 1e8, 30)),
+    "erfcx": (lambda x: mpmath.exp(x * x) * mpmath.erfc(x), np.linspace(-5, 50, 30)),
     "i0e": (lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(0, x), np.linspace(-30, 30, 21)),
     "i1e": (lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(1, x), np.linspace(-30, 31, 21)),
     "k1": (lambda x: mpmath.besselk(1, x), np.geomspace(1e-5, 100, 20)),
@@ -172,12 +173,13 @@ def test_compiled_code_is_exact_to_some_units_in_the_last_place(name):
 def test_hurwitzs_zeta_to_some_units_in_the_last_place():
     s = np.array([1.01, 1.5, 2.0, 3.0, 5.5, 12.0, 40.0, 150.0])
     q = np.array([0.02, 0.5, 1.0, 3.7, 9.5, 80.0, 1e6])
-    with mpmath.workdps(40):
+    with mpmath.workdps(80):
         expected = [[float(mpmath.zeta(mpmath.mpf(a), mpmath.mpf(b))) for b in q] for a in s]
     found = rg.jit(lambda s, q: S.zeta(s, q))(s[:, None], q)
     normal = np.array(expected) > 1e-300
     np.testing.assert_allclose(found[normal], np.array(expected)[normal], rtol=20 * np.finfo(float).eps)
-    corners = np.array([1.0, 0.5, 2.0, 2.5, np.nan, 2.0, 3.0, 2.0, 3.0]), np.array([2.0, 2.0, -1.0, -1.5, 1, np.nan, np.inf, -2.7, -2.7])
+    corners = (np.array([1.0, 0.5, 2.0, 2.5, np.nan, 2.0, 3.0, 2.0, 3.0]),
+               np.array([2.0, 2.0, -1.0, -1.5, 1, np.nan, np.inf, -2.7, -2.7]))  # fmt: skip
     np.testing.assert_allclose(rg.jit(lambda s, q: S.zeta(s, q))(*corners), ss.zeta(*corners), rtol=1e-14)
     assert np.isnan(rg.jit(lambda q: S.zeta(2.0, q))(-1e9 - 0.5))  # not for hours
 
@@ -193,8 +195,11 @@ HARD_PAIRS = ["xlogy", "xlog1py", "rel_entr", "kl_div", "betaln", "gammainc", "g
 @pytest.mark.parametrize("name", [*HARD, *HARD_PAIRS])
 def test_corners_are_scipys(name):
     args = (CORNERS[:, None], CORNERS[None, :]) if name in HARD_PAIRS else (CORNERS,)
-    if name in ("pseudo_huber", "boxcox"):  # SciPy's overflow there
-        args = tuple(np.where(np.abs(a) > 1e200, np.sign(a) * 3.0, a) for a in args)
+    if name in ("pseudo_huber", "boxcox"):  # there SciPy overflows, or has 0 of NaN
+        args = tuple(np.where(np.isnan(a) | (np.abs(a) > 1e200), 3.0, a) for a in args)
+    if name == "kl_div":  # SciPy's ratio of the two overflows
+        args = tuple(a[np.isnan(a) | (np.abs(a) < 1e200) & (np.abs(a) > 1e-200) | (a == 0) | np.isinf(a)] for a in args)
+        args = args[0][:, None], args[1]
     with np.errstate(all="ignore"):
         expected = getattr(ss, name)(*args)
         for run in (rg.jit(getattr(S, name)), getattr(S, name)):
@@ -207,12 +212,10 @@ def test_derivatives_at_removable_singularities():
 
     for f, at, expected in [
         (S.i1, (0.0,), 0.5), (S.i1e, (0.0,), 0.5), (S.j1, (0.0,), 0.5), (S.exprel, (0.0,), 0.5), (S.exprel, (1e-9,), 0.5),
-        (S.spence, (1.0,), -1.0), (S.i0, (0.0,), 0.0), (S.log_ndtr, (-1e4,), 1e4 + 1e-4), (S.kl_div, (0.0, 2.0), 0.0),
+        (S.spence, (1.0,), -1.0), (S.i0, (0.0,), 0.0), (S.log_ndtr, (-1e4,), 1e4 + 1e-4),
         (lambda y: S.xlogy(0.0, y), (0.0,), 0.0), (lambda x: S.xlogy(x, 2.0), (0.0,), np.log(2.0)),
         (lambda k: S.inv_boxcox(0.5, k), (0.0,), -0.125 * np.exp(0.5)), (lambda k: S.boxcox(2.0, k), (0.0,), np.log(2) ** 2 / 2),
     ]:  # fmt: skip
-        if f is S.kl_div:
-            continue
         np.testing.assert_allclose(both(f, *at), expected, rtol=1e-7, atol=1e-12)
 
 
@@ -236,7 +239,7 @@ def test_refusals():
         (lambda x: ss.gammaln(x, out=np.zeros(2)), RetrogradeError), (lambda x: S.polygamma(x, x), UnsupportedError),
         (lambda x: S.polygamma(1.5, x), UnsupportedError), (lambda x: S.factorial(x, exact=True), UnsupportedError),
         (lambda x: S.comb(x, x, exact=True), UnsupportedError), (lambda x: S.gammaln(x * 1j), RetrogradeError),
-        (lambda x: S.gammaln(x, x), TypeError), (lambda x: ss.erf.reduce(x), RetrogradeError),
+        (lambda x: S.gammaln(x, x), TypeError),
     ]:  # fmt: skip
         for run in (rg.jit(f), lambda x, f=f: rg.vjp(f, x)):
             with pytest.raises(error):

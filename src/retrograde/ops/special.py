@@ -63,6 +63,7 @@ def _no_derivative(ct: Any, z: Any, x: Any) -> Any:
     )
 
 
+# pullbacks give the orders a cotangent for `order` to refuse, for which they have no use
 order = elementwise("order", lambda x: np.asarray(x)[()], formula="{0}", kinds="f", pullback=_no_derivative,
                     lower=lambda e, x: x, flops=0, doc="The same value, as an order by which there is no derivative.")
 order.def_samples(lambda: [((np.linspace(0.5, 2.0, 5, dtype=np.float32),), {})])
@@ -84,7 +85,7 @@ logit = _special("logit", _named("logit"), lambda ct, z, x: (ct / (x * (1.0 - x)
 
 # -- gamma function and kin -------------------------------------------------------------------------------------------
 
-zeta = _special("zeta", "\\zeta({0}, {1})", lambda ct, z, s, q: (None, -ct * s * zeta(s + _number(s, 1), q)), (1.2, 3.0), 2,
+zeta = _special("zeta", "\\zeta({0}, {1})", lambda ct, z, s, q: (ct, -ct * s * zeta(s + _number(s, 1), q)), (1.2, 3.0), 2,
                 lower=lambda e, s, q: e.math("zeta", s, q),
                 doc="Hurwitz's zeta function, the sum of (q + k)^-s from k = 0; by s there is no derivative.")  # fmt: skip
 digamma = _special("psi", "\\psi({0})", lambda ct, z, x: (ct * zeta(_number(x, 2), x),), (0.3, 4.0))
@@ -122,11 +123,11 @@ def _beta_density(ct: Any, a: Any, b: Any, x: Any) -> Any:
     return ct * ew.exp(xlogy(a - 1.0, x) + xlog1py(b - 1.0, -x) - betaln(a, b))
 
 
-gammainc = _special("gammainc", "P({0}, {1})", lambda ct, z, a, x: (None, _gamma_density(ct, a, x)), (0.3, 3.0), 2)
-gammaincc = _special("gammaincc", "Q({0}, {1})", lambda ct, z, a, x: (None, -_gamma_density(ct, a, x)), (0.3, 3.0), 2)
-betainc = _special("betainc", "I_{{{2}}}({0}, {1})", lambda ct, z, a, b, x: (None, None, _beta_density(ct, a, b, x)),
+gammainc = _special("gammainc", "P({0}, {1})", lambda ct, z, a, x: (ct, _gamma_density(ct, a, x)), (0.3, 3.0), 2)
+gammaincc = _special("gammaincc", "Q({0}, {1})", lambda ct, z, a, x: (ct, -_gamma_density(ct, a, x)), (0.3, 3.0), 2)
+betainc = _special("betainc", "I_{{{2}}}({0}, {1})", lambda ct, z, a, b, x: (ct, ct, _beta_density(ct, a, b, x)),
                    (0.1, 0.9), 3)  # fmt: skip
-betaincc = _special("betaincc", "1 - I_{{{2}}}({0}, {1})", lambda ct, z, a, b, x: (None, None, -_beta_density(ct, a, b, x)),
+betaincc = _special("betaincc", "1 - I_{{{2}}}({0}, {1})", lambda ct, z, a, b, x: (ct, ct, -_beta_density(ct, a, b, x)),
                     (0.1, 0.9), 3)  # fmt: skip
 
 

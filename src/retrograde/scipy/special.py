@@ -2,7 +2,7 @@
 
 SciPy's own ufuncs find these functions when they meet a traced array, so that `scipy.special.gammaln(x)` works as well as
 `retrograde.scipy.special.gammaln(x)`. Its Python functions (logsumexp, softmax, polygamma, zeta, comb, ...) make plain arrays of
-what they are given, which a traced array refuses: call those of this module. float32 stays, integers become float64.
+what they are given, which a traced array refuses: call those of this module. Dtypes are SciPy's.
 """
 
 from __future__ import annotations
@@ -25,20 +25,31 @@ from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import reshape
 from retrograde.ops import elementwise as ew
 from retrograde.ops import special as sp
-from retrograde.ops.promote import as_operand, astype
-from retrograde.types import kind_of
+from retrograde.ops.promote import as_operand, astype, promote
 
 UFUNCS: dict[str, Callable[..., Any]] = {}  # what SciPy's ufuncs of these names do on traced arrays
 
 
-def _floats(*xs: Any) -> tuple:
-    """The operands in the dtype in which SciPy's ufuncs reckon: float32 if all fit into it, else float64."""
-    operands = [as_operand(x) for x in xs]
-    strong = [x.dtype for x in operands if hasattr(x, "dtype") and not getattr(x, "weak", False)]
-    if any(kind_of(d) == "c" for d in strong) or any(isinstance(x, complex) for x in xs):
+def _operands(name: str, *xs: Any) -> tuple:
+    """The operands in the dtype in which SciPy's ufunc of this name would reckon."""
+    import scipy.special
+
+    found = promote(getattr(scipy.special, name), *xs)
+    if any(x.dtype.kind == "c" for x in found):
         raise UnsupportedError("special functions of complex numbers are not supported on traced arrays")
-    narrow = strong and all(d.itemsize <= (4 if kind_of(d) == "f" else 2) for d in strong)
-    return tuple(astype(x, np.float32 if narrow else np.float64) for x in operands)
+    return found
+
+
+def _floats(*xs: Any) -> tuple:
+    """The operands of a function that is no ufunc: in float32 if all are, else in float64."""
+    return tuple(astype(x, d) for (x, d) in ((x, np.result_type(*_dtypes(xs))) for x in map(as_operand, xs)))
+
+
+def _dtypes(xs: tuple) -> list:
+    strong = [as_operand(x).dtype for x in xs if hasattr(x, "dtype") and not getattr(x, "weak", False)]
+    if any(d.kind == "c" for d in strong):
+        raise UnsupportedError("special functions of complex numbers are not supported on traced arrays")
+    return [np.float32 if d == np.float32 else np.float64 for d in strong] or [np.float64]
 
 
 def _enter(function: Callable) -> Callable:
@@ -52,7 +63,7 @@ def _elementwise(primitive: Any, name: str, doc: str, arity: int = 1, orders: in
     def call(*args: Any) -> Any:
         if len(args) != arity:
             raise TypeError(f"{name} takes {arity} arguments; it was given {len(args)}")
-        xs = _floats(*args)
+        xs = _operands(name, *args)
         return primitive(*(sp.order(x) for x in xs[:orders]), *xs[orders:])
 
     call.__name__ = call.__qualname__ = name
@@ -106,54 +117,58 @@ k1e = _elementwise(sp.k1e, "k1e", "exp(x) k1(x).")
 @_enter
 def loggamma(z: Any) -> Any:
     """The logarithm of gamma; NaN for negative numbers, as in SciPy."""
-    (z,) = _floats(z)
+    (z,) = _operands("loggamma", z)
     return where(z < 0, np.nan, sp.gammaln(z))
 
 
 @_enter
 def log_expit(x: Any) -> Any:
     """log(expit(x)), which never underflows."""
-    (x,) = _floats(x)
+    (x,) = _operands("log_expit", x)
     return -ew.softplus(-x)
 
 
 @_enter
 def cbrt(x: Any) -> Any:
     """The cube root."""
-    return ew.cbrt(*_floats(x))
+    return ew.cbrt(*_operands("cbrt", x))
 
 
 @_enter
 def entr(x: Any) -> Any:
     """-x log x; 0 at 0, -inf below."""
-    (x,) = _floats(x)
+    (x,) = _operands("entr", x)
     return where(x < 0, -np.inf, -sp.xlogy(x, x))
 
 
 @_enter
 def rel_entr(x: Any, y: Any) -> Any:
     """x log(x / y); 0 where x is 0 and y is not negative, infinite where either is out of range."""
-    x, y = _floats(x, y)
-    fine = ew.logical_and(x > 0, y > 0)
-    one = x.dtype.type(1)
-    safe_x, safe_y = ew.select(fine, x, one), ew.select(fine, y, one)
-    found = safe_x * (ew.log(safe_x) - ew.log(safe_y))
-    outside = where(ew.logical_and(ew.equal(x, 0 * x), y >= 0), 0.0, np.inf)
-    outside = where(ew.logical_or(ew.isnan(x), ew.isnan(y)), np.nan, outside)
-    return ew.select(fine, found, astype(outside, x.dtype))
+    return _relative(*_operands("rel_entr", x, y), False)
 
 
 @_enter
 def kl_div(x: Any, y: Any) -> Any:
-    """x log(x / y) - x + y; y where x is 0."""
-    x, y = _floats(x, y)
-    return rel_entr(x, y) - x + y
+    """x log(x / y) - x + y; y where x is 0 and y is not negative, infinite where either is out of range."""
+    return _relative(*_operands("kl_div", x, y), True)
+
+
+def _relative(x: Any, y: Any, centered: bool) -> Any:
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    fine = ew.logical_and(ew.greater(x, zero), ew.greater(y, zero))
+    safe_x, safe_y = ew.select(fine, x, one), ew.select(fine, y, one)
+    found = safe_x * (ew.log(safe_x) - ew.log(safe_y))
+    found = found - safe_x + safe_y if centered else found
+    none = ew.logical_and(ew.equal(x, zero), ew.greater_equal(y, zero))
+    outside = ew.select(none, y if centered else zero, x.dtype.type(np.inf))
+    unknown = ew.logical_or(ew.isnan(x), ew.isnan(y))
+    return ew.select(fine, found, ew.select(unknown, x.dtype.type(np.nan), outside))
 
 
 @_enter
 def huber(delta: Any, r: Any) -> Any:
     """r^2 / 2 where |r| <= delta, a line beyond; infinite for a negative delta."""
-    delta, r = _floats(delta, r)
+    delta, r = _operands("huber", delta, r)
     size = ew.absolute(r)
     found = ew.select(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta))
     return where(delta < 0, np.inf, found)
@@ -162,30 +177,31 @@ def huber(delta: Any, r: Any) -> Any:
 @_enter
 def pseudo_huber(delta: Any, r: Any) -> Any:
     """delta^2 (sqrt(1 + (r / delta)^2) - 1); infinite for a negative delta, 0 for 0."""
-    delta, r = _floats(delta, r)
-    nothing = ew.logical_or(ew.equal(delta, 0 * delta), ew.equal(r, 0 * r))
-    one = delta.dtype.type(1)
+    delta, r = _operands("pseudo_huber", delta, r)
+    zero, one = delta.dtype.type(0), delta.dtype.type(1)
+    nothing = ew.equal(delta, zero)
     u = ew.select(nothing, one, delta)
     v = r / u
     square = v * v  # sqrt(1 + v^2) - 1 without cancellation
-    found = ew.select(nothing, 0 * (delta + r), u * u * square / (1.0 + ew.sqrt(1.0 + square)))
+    found = ew.select(nothing, zero, u * u * square / (1.0 + ew.sqrt(1.0 + square)))
     return where(delta < 0, np.inf, found)
 
 
 @_enter
 def boxcox(x: Any, lmbda: Any) -> Any:
     """(x^lmbda - 1) / lmbda, log x for 0."""
-    x, lmbda = _floats(x, lmbda)
+    x, lmbda = _operands("boxcox", x, lmbda)
     zero = ew.equal(x, 0 * x)
     logarithm = ew.log(ew.select(zero, x.dtype.type(1) + 0 * x, x))
-    at_zero = where(lmbda > 0, -1 / where(lmbda > 0, lmbda, 1), -np.inf)
+    large = ew.greater_equal(lmbda, lmbda.dtype.type(1e-19))  # less counts as 0, as in SciPy
+    at_zero = where(large, -1 / where(large, lmbda, 1), where(ew.isnan(lmbda), np.nan, -np.inf))
     return ew.select(zero, astype(at_zero, x.dtype), logarithm * sp.exprel(lmbda * logarithm))
 
 
 @_enter
 def boxcox1p(x: Any, lmbda: Any) -> Any:
     """boxcox(1 + x, lmbda), accurate near 0."""
-    x, lmbda = _floats(x, lmbda)
+    x, lmbda = _operands("boxcox1p", x, lmbda)
     logarithm = ew.log1p(x)
     return logarithm * sp.exprel(lmbda * logarithm)
 
@@ -193,14 +209,14 @@ def boxcox1p(x: Any, lmbda: Any) -> Any:
 @_enter
 def inv_boxcox(y: Any, lmbda: Any) -> Any:
     """The x with boxcox(x, lmbda) = y."""
-    y, lmbda = _floats(y, lmbda)
+    y, lmbda = _operands("inv_boxcox", y, lmbda)
     return ew.exp(_log1p_over(y, lmbda))
 
 
 @_enter
 def inv_boxcox1p(y: Any, lmbda: Any) -> Any:
     """The x with boxcox1p(x, lmbda) = y."""
-    y, lmbda = _floats(y, lmbda)
+    y, lmbda = _operands("inv_boxcox1p", y, lmbda)
     return ew.expm1(_log1p_over(y, lmbda))
 
 
@@ -215,7 +231,7 @@ def _log1p_over(y: Any, lmbda: Any) -> Any:
 @_enter
 def exp10(x: Any) -> Any:
     """10^x."""
-    (x,) = _floats(x)
+    (x,) = _operands("exp10", x)
     return ew.power(x.dtype.type(10), x)
 
 
