@@ -14,6 +14,8 @@ from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
 from retrograde.ir.layout import Layout, column_strides, room_bytes
 
+TILE = 16  # rows and columns
+
 
 class KernelEmitter:
     """Emits into one LLVM function; `working` is the memory that the kernel may use meanwhile, `team` who shares its work."""
@@ -196,8 +198,26 @@ class KernelEmitter:
         if target.type.size > 1 and target.layout.contiguous and source.layout.contiguous and target.dtype == source.dtype:
             self._block("llvm.memmove.p0.p0.i64", target, self.address(source, (0,) * len(source.shape)))
             return
+        if len(target.shape) == 2 and min(target.shape) > TILE and (target.strides[0] < target.strides[1]) != (
+            source.strides[0] < source.strides[1]
+        ):
+            self._turn(target, source)
+            return
         for index in self.loop(*target.shape):
             self.store(target, index, self.load(source, index))
+
+    def _turn(self, target: View, source: View) -> None:
+        """Copy between a matrix that lies row by row and one that lies column by column: in tiles, which stay in the cache."""
+        tiles = [-(-n // TILE) for n in target.shape]
+        for block in self.loop(*tiles):
+            first = [self.b.mul(i, self.index(TILE)) for i in block]
+            last = [self.b.add(i, self.index(TILE)) for i in first]
+            last = [
+                self.b.select(self.b.icmp_signed("<", i, self.index(n)), i, self.index(n)) for i, n in zip(last, target.shape)
+            ]
+            for i in self.count(last[0], first[0]):
+                for j in self.count(last[1], first[1]):
+                    self.store(target, (i, j), self.load(source, (i, j)))
 
     def _block(self, name: str, target: View, operand: ir.Value) -> None:
         """Call one of LLVM's functions of blocks of memory: code of a loop would be much longer, and no faster."""

@@ -44,7 +44,12 @@ def solve(
     if assume_a in ("pos", "positive definite"):
         return cho_solve(cho_factor(a, lower), b)
     a, b = nl.matrices(a, b, square=True)
-    return _solving(a, b, lambda x, y: im.linear_solve(x, y, *im.factorize(x), transposed))
+
+    def how(x: Any, y: Any) -> Any:
+        factors, pivots = im.factorize(x)
+        return im.linear_solve(x, y, factors, pivots, transposed)
+
+    return _solving(a, b, how)
 
 
 def _solving(a: Any, b: Any, how: Any) -> Any:

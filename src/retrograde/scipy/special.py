@@ -144,13 +144,15 @@ def entr(x: Any) -> Any:
 @_enter
 def rel_entr(x: Any, y: Any) -> Any:
     """x log(x / y); 0 where x is 0 and y is not negative, infinite where either is out of range."""
-    return _relative(*_operands("rel_entr", x, y), False)
+    x, y = _operands("rel_entr", x, y)
+    return _relative(x, y, False)
 
 
 @_enter
 def kl_div(x: Any, y: Any) -> Any:
     """x log(x / y) - x + y; y where x is 0 and y is not negative, infinite where either is out of range."""
-    return _relative(*_operands("kl_div", x, y), True)
+    x, y = _operands("kl_div", x, y)
+    return _relative(x, y, True)
 
 
 def _relative(x: Any, y: Any, centered: bool) -> Any:
@@ -311,12 +313,12 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
 
 def softmax(x: Any, axis: Any = None) -> Any:
     """exp(x) over its sum along `axis`, by default over all."""
-    return _softmax(*_floats(x), axis)
+    return _softmax(_floats(x)[0], axis)
 
 
 def log_softmax(x: Any, axis: Any = None) -> Any:
     """The logarithm of the softmax."""
-    return _log_softmax(*_floats(x), axis)
+    return _log_softmax(_floats(x)[0], axis)
 
 
 def find(ufunc: Any) -> Callable[..., Any] | None:
