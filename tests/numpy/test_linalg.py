@@ -331,3 +331,32 @@ def test_plain_arrays_in_the_librarys_own_namespace():
         assert hasattr(rg.numpy.linalg, name)
     np.testing.assert_array_equal(rg.numpy.linalg.inv(A3), L.inv(A3))
     assert type(rg.numpy.linalg.det(A3)) is np.float64
+
+
+def test_the_checker_of_derivatives_knows_them():
+    def loss(a, b):
+        return np.sum(L.solve(a, b) ** 2) + L.slogdet(a)[1] + np.sum(np.sin(L.pinv(a))) + L.det(a) + np.sum(L.eigvalsh(a) ** 3)
+
+    rg.check(loss)(A3, V3)
+
+
+def test_second_derivatives_through_values_alone():
+    def f(a):
+        return np.sum(np.sin(L.eigvalsh(a))) + np.sum(L.svdvals(a) ** 1.5) + L.norm(a, "nuc") + L.slogdet(a)[1]
+
+    v, step = RNG.normal(size=(3, 3)), 1e-5
+    expected = (rg.grad(f)(S3 + step * v) - rg.grad(f)(S3 - step * v)) / (2 * step)
+    for transform in (lambda h: h, rg.jit):
+        np.testing.assert_allclose(np.tensordot(transform(rg.hessian(f))(S3), v, 2), expected, rtol=1e-7, atol=1e-8)
+    for many in (rg.vmap(rg.grad(f)), rg.jit(lambda xs: rg.map(rg.grad(rg.checkpoint(f)), xs))):
+        np.testing.assert_allclose(many(SB)[1], rg.grad(f)(SB[1]), rtol=1e-12)
+
+
+def test_factors_inside_a_loop_with_a_derivative():
+    def f(a):
+        def step(c, _):
+            return L.qr(c)[0] / 4 + L.inv(c + 5 * np.eye(3)), L.eigvalsh(c + c.T)
+
+        return sum(np.sum(x**2) for x in rg.scan(step, a, None, length=3))
+
+    check_gradient(f, (A3,))

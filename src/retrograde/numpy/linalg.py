@@ -479,16 +479,3 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     out = product(0, len(xs) - 1)
     kept = (() if row else out.shape[:1]) + (() if column else out.shape[1:])
     return reshape(out, kept)
-
-
-@implements(np.linalg.eig)
-@implements(np.linalg.eigvals)
-def eig(*_args: Any, **_kwargs: Any) -> Any:
-    """Refused: eigenvalues of a matrix that is not symmetric are complex."""
-    raise UnsupportedError(
-        "np.linalg.eig and eigvals are not supported on traced arrays: eigenvalues of a matrix that is not symmetric are "
-        "complex. Of a symmetric one use np.linalg.eigh or eigvalsh"
-    )
-
-
-eigvals = eig

@@ -2,13 +2,13 @@
 
 The solution of a x = b has a short derivative in terms of itself, whatever way it was found; to differentiate the way would cost
 more and lose digits. So the way is computed from operands through which no derivative goes, and `implicit` ties its result to the
-operands. Compiled, nothing is left of it.
+operands. Compiled, nothing is left of it. `rg.check` asks for the value `again`, from the operands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,26 @@ from retrograde.ops.linalg import eye_like, lu, solve_by_factors
 from retrograde.ops.matmul import matmul, swap_last
 from retrograde.ops.shape import reshape, spread
 
-RULES: dict[str, Callable[..., tuple]] = {}
+
+class Rule(NamedTuple):
+    """`value(*operands, **params)` in NumPy; `pullback(ct, value, *operands, **params)` by the first `count` operands."""
+
+    value: Callable[..., Any]
+    pullback: Callable[..., tuple]
+    count: int
+
+
+RULES: dict[str, Rule] = {}
 
 implicit = Primitive("implicit", formula="{0}", flops=0)
-implicit.__doc__ = "The first operand; `rule` names the pullback by the others, `rule(ct, value, *operands, **params)`."
+implicit.__doc__ = "The first operand, whose derivative by the others is what `rule` names; found `again` by its definition."
 implicit.def_type(lambda x, *_operands, **_params: x)
-implicit.def_reference(lambda x, *_operands, **_params: x)
 implicit.def_lower("view")(lambda layout, **_params: layout)
+
+
+@implicit.def_reference
+def _reference(x: Any, *operands: Any, rule: str, again: bool = False, **params: Any) -> Any:
+    return np.asarray(RULES[rule].value(*operands, **params)).astype(x.dtype)[()] if again else x
 
 
 @implicit.def_batch
@@ -33,14 +46,17 @@ def _batch(lanes: Any, mapped: Sequence[bool], *xs: Any, **params: Any) -> Any:
 
 
 @implicit.def_pullback
-def _pullback(ct: Any, z: Any, x: Any, *operands: Any, rule: str, **params: Any) -> tuple:
-    found = RULES[rule](ct, z, *operands, **params)
+def _pullback(ct: Any, z: Any, x: Any, *operands: Any, rule: str, again: bool = False, **params: Any) -> tuple:
+    found = RULES[rule].pullback(ct, z, *operands, **params)
     return (None, *found, *[None] * (len(operands) - len(found)))
 
 
-def _rule(function: Callable[..., tuple]) -> Callable[..., tuple]:
-    RULES[function.__name__] = function
-    return function
+def _rule(value: Callable[..., Any], count: int = 1) -> Callable[[Callable[..., tuple]], Callable[..., tuple]]:
+    def decorate(function: Callable[..., tuple]) -> Callable[..., tuple]:
+        RULES[function.__name__] = Rule(value, function, count)
+        return function
+
+    return decorate
 
 
 # -- linear systems --------------------------------------------------------------------------------------------------
@@ -57,7 +73,7 @@ def linear_solve(a: Any, b: Any, factors: Any, pivots: Any, transposed: bool = F
     return implicit(x, a, b, factors, pivots, rule="linear_system", transposed=transposed)
 
 
-@_rule
+@_rule(lambda a, b, *_factors, transposed: np.linalg.solve(swap_last(a) if transposed else a, b), count=2)
 def linear_system(ct: Any, x: Any, a: Any, b: Any, factors: Any, pivots: Any, *, transposed: bool) -> tuple:
     """Giles (2008), section 2.3.1: by b it is the solution with the transposed matrix."""
     by_b = linear_solve(a, ct, factors, pivots, not transposed)
@@ -74,14 +90,15 @@ def determinant(value: Any, a: Any, factors: Any, pivots: Any) -> Any:
     return implicit(value, a, factors, pivots, rule="determinant_of")
 
 
-@_rule
+@_rule(lambda a, *_factors: np.linalg.slogdet(a)[1])
 def log_determinant_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> tuple:
     """Jacobi's formula (Giles, 2008, section 2.2.4)."""
     return (reshape(ct, shape=(*ct.shape, 1, 1)) * linear_solve(a, eye_like(a), factors, pivots, transposed=True),)
 
 
-@_rule
+@_rule(lambda a, *_factors: np.linalg.det(a))
 def determinant_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> tuple:
+    """The same, times the determinant."""
     return log_determinant_of(ct * z, z, a, factors, pivots)
 
 
@@ -93,16 +110,10 @@ def pseudoinverse(value: Any, a: Any) -> Any:
     return implicit(value, a, rule="pseudoinverse_of")
 
 
-@_rule
+@_rule(lambda a: np.linalg.pinv(a))
 def pseudoinverse_of(ct: Any, p: Any, a: Any) -> tuple:
     """The transpose of Golub and Pereyra's derivative (1973, theorem 4.3); no difference of singular values is divided by."""
     back, turned = swap_last(p), swap_last(ct)
     left = turned - matmul(a, matmul(p, turned))  # (1 - a p) ct'
     right = turned - matmul(matmul(turned, p), a)  # ct' (1 - p a)
     return (-matmul(back, matmul(ct, back)) + matmul(left, matmul(p, back)) + matmul(matmul(back, p), right),)
-
-
-@implicit.def_samples
-def _samples() -> list:
-    a = np.array([[2.0, 1.0], [0.5, 3.0]])
-    return [((np.linalg.inv(a), a), {"rule": "pseudoinverse_of"}), ((np.log(5.5), a, *lu(a)), {"rule": "log_determinant_of"})]
