@@ -14,7 +14,8 @@ import numpy as np
 
 from retrograde.ir import Primitive
 from retrograde.ops import elementwise as ew
-from retrograde.ops.linalg import eye_like, lu, solve_by_factors
+from retrograde.ops.linalg import eye_like
+from retrograde.ops.lu import lu, solve_by_factors
 from retrograde.ops.matmul import matmul, swap_last
 from retrograde.ops.shape import reshape, spread
 

@@ -22,6 +22,7 @@ from retrograde.numpy.shaping import array, broadcast_to, concatenate, expand_di
 from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
+from retrograde.ops import lu as lu_ops
 from retrograde.ops import spectral as sp
 from retrograde.ops.control import scan
 from retrograde.ops.nested import record
@@ -100,7 +101,7 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite:
 def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> tuple:
     """(factors in one matrix, pivots) for `lu_solve`."""
     (a,) = nl.matrices(a)
-    return la.lu(a)
+    return lu_ops.lu(a)
 
 
 def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False, check_finite: bool = True) -> Any:
@@ -110,7 +111,7 @@ def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False,
     pivots = array(pivots)
 
     def how(x: Any, y: Any) -> Any:
-        return la.solve_by_factors(x, broadcast_to(pivots, (*x.shape[:-2], pivots.shape[-1])), y, trans != 0)
+        return lu_ops.solve_by_factors(x, broadcast_to(pivots, (*x.shape[:-2], pivots.shape[-1])), y, trans != 0)
 
     return _solving(factors, b, how)
 
@@ -120,17 +121,17 @@ def lu(
 ) -> tuple:
     """(p, l, u) with a = p l u; (p l, u) with `permute_l`; with `p_indices` p as the rows' numbers: a = l[p] u."""
     (a,) = nl.matrices(a)
-    factors, pivots = la.lu(a)
+    factors, pivots = lu_ops.lu(a)
     m, n = a.shape[-2:]
     size = min(m, n)
     l = la.tril(factors[..., :size], -1) + np.eye(m, size, dtype=a.dtype)
     u = la.triu(factors[..., :size, :])
-    rows = la.permutation(pivots, size=m, inverse=True)
+    rows = lu_ops.permutation(pivots, size=m, inverse=True)
     if permute_l:
-        return la.take_rows(l, rows), u
+        return lu_ops.take_rows(l, rows), u
     if p_indices:
         return rows, l, u
-    return la.take_rows(eye(m, a), rows), l, u
+    return lu_ops.take_rows(eye(m, a), rows), l, u
 
 
 def qr(
