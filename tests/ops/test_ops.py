@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from outputs import outputs_of
 
 import retrograde as rg
 import retrograde.ops.update
@@ -15,31 +16,6 @@ from retrograde.types import type_of
 
 # tested where they are used
 NESTED = {"branch", "scan", "fused", "straight", "checkpoint", "custom", "after", "implicit"}
-
-
-class Output:
-    """One output of a primitive that has several, as if it were a primitive of its own."""
-
-    def __init__(self, primitive, place):
-        self.name, self.pullback, self.push = f"{primitive.name}[{place}]", primitive.pullback, primitive.push
-        self.all, self.place = primitive, place
-
-    def __call__(self, *args, **params):
-        return self.all(*args, **params)[self.place]
-
-    def reference(self, *args, **params):
-        return self.all.reference(*args, **params)[self.place]
-
-    def type_rule(self, *types, **params):
-        return self.all.type_rule(*types, **params)[self.place]
-
-
-def outputs_of(primitive, args, params):
-    if not primitive.multiple:
-        return [primitive]
-    return [Output(primitive, i) for i in range(len(primitive.type_rule(*map(type_of, args), **params)))]
-
-
 CASES = [
     pytest.param(output, args, params, id=f"{output.name}-{i}")
     for name, primitive in sorted(REGISTRY.items())

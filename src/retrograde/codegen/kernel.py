@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -115,14 +116,13 @@ class KernelEmitter:
         layout = matrix.layout
         return matrix.with_layout(Layout((min(layout.shape),), (sum(layout.strides),), layout.offset))
 
-    def all_nonzero(self, vector: View) -> ir.Value:
-        """Whether no element is zero."""
+    def all_of(self, view: View, holds: Callable[[ir.Value], ir.Value]) -> ir.Value:
+        """Whether this holds for every element."""
         flag = self.alloca(I1)
         self.b.store(I1(1), flag)
-        e = self.scalar(vector.dtype)
-        for (i,) in self.loop(*vector.shape):
-            nonzero = e.compare("!=", self.load(vector, (i,)), e.const(0))
-            self.b.store(self.b.and_(self.b.load(flag, typ=I1), nonzero), flag)
+        for index in self.loop(*view.shape):
+            here = holds(self.load(view, index))
+            self.b.store(self.b.and_(self.b.load(flag, typ=I1), here), flag)
         return self.b.load(flag, typ=I1)
 
     def fill_lower(self, matrix: View, ahead: int = 1) -> None:
@@ -145,9 +145,9 @@ class KernelEmitter:
         return self.b.icmp_signed("==", self.b.load(info, typ=I32), ir.Constant(I32, 0))
 
     @contextmanager
-    def unless(self, condition: ir.Value) -> Iterator[None]:
-        """What is emitted here is done where the condition does not hold."""
-        with self.b.if_then(self.b.not_(condition), likely=False):
+    def unless(self, *conditions: ir.Value) -> Iterator[None]:
+        """What is emitted here is done where not all conditions hold."""
+        with self.b.if_then(self.b.not_(functools.reduce(self.b.and_, conditions)), likely=False):
             yield
 
     def offset(self, layout: Layout, index: tuple) -> ir.Value:

@@ -141,7 +141,7 @@ def _triangular_lower(k: Any, outputs: Any, inputs: Any, *, lower: bool, transpo
         return
     if x.pointer is not b.pointer:
         k.copy(x, b)
-    (n, columns), (down, right) = x.shape[-2:], a.strides[-2:]
+    (n, columns), (down, right), e = x.shape[-2:], a.strides[-2:], k.scalar(a.dtype)
     if right == 1 and down >= n:  # rows are contiguous: a' for BLAS
         direct, ld, flip = True, down, False
     elif down == 1 and right >= n:  # columns are: a itself
@@ -159,7 +159,7 @@ def _triangular_lower(k: Any, outputs: Any, inputs: Any, *, lower: bool, transpo
         one = 1.0
         k.call("blas", f"{letter(a)}trsm", "R", side, trans, "U" if unit else "N", columns, n, one, matrix, ld, target, columns)
         if not unit:
-            with k.unless(k.all_nonzero(k.diagonal(matrix))):
+            with k.unless(k.all_of(k.diagonal(matrix), lambda d: e.compare("!=", d, e.const(0)))):
                 k.fill(target, np.nan)
 
 

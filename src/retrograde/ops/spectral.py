@@ -61,6 +61,15 @@ def _sum(*terms: Any) -> Any:
     return total
 
 
+def _only_numbers(k: Any, held: Any) -> Any:
+    """Whether all elements are finite. If not, all are set to 0, for LAPACK would write a complaint to the terminal."""
+    e = k.scalar(held.dtype)
+    fine = k.all_of(held, lambda x: e.compare("<", e.abs(x), e.const(np.inf)))
+    with k.unless(fine):
+        k.fill(held, 0)
+    return fine
+
+
 # -- QR --------------------------------------------------------------------------------------------------------------
 
 qr = Primitive("qr", formula="\\operatorname{{qr}}({0})", multiple=True, flops=lambda a: 4.0 * a.size * min(a.shape[-2:]))
@@ -194,11 +203,12 @@ def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
         held, values, work, whole = k.room(*_eigh_room(a, vectors))
         k.copy(held, k.matrix(a, index))
         sizes = held, n, values, work, work.shape[0], whole, whole.shape[0]
+        fine = _only_numbers(k, held)
         good = k.call("lapack", f"{letter(a)}syevd", "V" if vectors else "N", "L", n, *sizes)
         for out, found in zip(outputs, (values, held)):
             part = k.matrix(out, index)
             k.copy(part, found)
-            with k.unless(good):
+            with k.unless(good, fine):
                 k.fill(part, np.nan)
 
 
@@ -276,11 +286,12 @@ def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
         held, s, u, vh, work, whole = k.room(*_svd_room(a, vectors))
         k.copy(held, k.matrix(a, index))
         sizes = m, n, held, m, s, u, u.shape[0], vh, vh.shape[0], work, work.shape[0], whole
+        fine = _only_numbers(k, held)
         good = k.call("lapack", f"{letter(a)}gesdd", "S" if vectors else "N", *sizes)
         for out, found in zip(outputs, (s, u, vh)):
             part = k.matrix(out, index)
             k.copy(part, found)
-            with k.unless(good):
+            with k.unless(good, fine):
                 k.fill(part, np.nan)
 
 
