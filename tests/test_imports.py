@@ -13,7 +13,8 @@ ALLOWED = {
     "ops": BASE | {"ir"},
     "numpy": BASE | {"ir", "ops"},
     "random": BASE | {"ops", "numpy"},
-    "trace": BASE | {"ir", "ops", "numpy", "tree"},
+    "scipy": BASE | {"ir", "ops", "numpy"},
+    "trace": BASE | {"ir", "ops", "numpy", "scipy", "tree"},
     "autodiff": BASE | {"ir", "ops"},
     "batching": BASE | {"ir", "ops"},
     "optimize": BASE | {"ir", "ops"},
@@ -31,7 +32,7 @@ ALLOWED["checking"] = BASE | {"ir", "ops", "tree", "trace", "autodiff", "transfo
 ALLOWED["precision"] = BASE | {"ir", "ops", "tree", "trace"}
 ALLOWED["control"] = BASE | {"ir", "ops", "numpy", "tree", "trace"}
 API = {
-    "", "control", "numpy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile",
+    "", "control", "numpy", "scipy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile",
     "precision", *BASE,
 }  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API

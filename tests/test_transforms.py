@@ -213,7 +213,7 @@ def test_a_ufunc_of_another_library_is_not_called_numpys():
     import scipy.special
 
     with pytest.raises(errors.UnsupportedError, match=r"not NumPy's\).*dir\(retrograde\.numpy\)"):
-        rg.grad(lambda x: np.sum(scipy.special.gammaln(x)))(np.ones(2))
+        rg.grad(lambda x: np.sum(scipy.special.ellipk(x)))(np.ones(2))
     assert {"exp", "arctan2", "mean", "einsum", "erf"} <= set(dir(rg.numpy))
 
 

@@ -14,7 +14,7 @@ from retrograde.vectorize import per_example_grad, vmap
 if TYPE_CHECKING:
     import numpy as _np
 
-    from retrograde import io, nn, numpy, optim, random, train, tree
+    from retrograde import io, nn, numpy, optim, random, scipy, train, tree
     from retrograde.checking import check
     from retrograde.io.model_file import load, save
     from retrograde.precision import reduced
@@ -26,8 +26,8 @@ __version__ = "0.1.0"
 __all__ = [
     "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "fit", "fori_loop", "get_threads",
     "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load",
-    "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "set_threads", "stop_gradient",
-    "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
+    "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy", "set_threads",
+    "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> object:
     """Networks, training and files are imported when first asked for."""
     import importlib
 
-    if name in ("nn", "optim", "numpy", "random", "train", "io", "tree"):
+    if name in ("nn", "optim", "numpy", "random", "scipy", "train", "io", "tree"):
         return importlib.import_module(f"retrograde.{name}")
     if name == "bfloat16":
         return importlib.import_module("retrograde.types").bfloat16()

@@ -6,6 +6,8 @@ given, what was expected and what to write instead.
 
 from __future__ import annotations
 
+from numpy.linalg import LinAlgError
+
 
 class RetrogradeError(Exception):
     """Base of all errors raised on purpose by retrograde."""
@@ -17,6 +19,10 @@ class GraphTypeError(RetrogradeError, TypeError):
 
 class ShapeError(RetrogradeError, ValueError):
     """Shapes do not fit together."""
+
+
+class MatrixError(ShapeError, LinAlgError):
+    """An operand that is no matrix, or no square one; NumPy's LinAlgError too."""
 
 
 class GraphError(RetrogradeError, ValueError):

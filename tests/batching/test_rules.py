@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from outputs import outputs_of
 
 import retrograde as rg
 import retrograde.ops.update
@@ -16,10 +17,11 @@ AFTER_OPTIMIZATION = {"fused", "straight", "after"}  # made after any vmap; they
 LOOPS: set[str] = set()  # primitives that are applied lane by lane on purpose
 LANES = 3
 CASES = [
-    pytest.param(primitive, args, params, id=f"{name}-{i}")
+    pytest.param(output, args, params, id=f"{output.name}-{i}")
     for name, primitive in sorted(REGISTRY.items())
     if primitive.samples is not None and name not in OPERANDLESS
     for i, (args, params) in enumerate(primitive.samples())
+    for output in outputs_of(primitive, args, params)
 ]
 FIRST = [case for case in CASES if case.id.endswith("-1")]
 SMOOTH = [
@@ -36,7 +38,10 @@ def lane(x, i):
     x = np.asarray(x)
     if x.ndim == 0 and x.dtype.kind in "iu":
         return (x - i % 2).astype(x.dtype)[()]
-    rolled = np.roll(x, i) if x.ndim else x
+    if x.ndim > 1 and x.shape[-1] == x.shape[-2] and np.array_equal(x, np.swapaxes(x, -1, -2)):
+        rolled = np.roll(x, (i, i), (-2, -1))  # a symmetric matrix stays one, and definite
+    else:
+        rolled = np.roll(x, i) if x.ndim else x
     return (rolled * (1 - 0.1 * i)).astype(x.dtype)[()] if x.dtype.kind in "fc" else rolled[()]
 
 
@@ -96,7 +101,7 @@ def test_compiled_rule_agrees_with_a_loop(primitive, args, params):
 
 @pytest.mark.parametrize("primitive, args, params", FIRST)
 def test_without_its_rule_a_primitive_loops(primitive, args, params, monkeypatch):
-    monkeypatch.setattr(primitive, "batch", None)
+    monkeypatch.setattr(getattr(primitive, "all", primitive), "batch", None)
     mapped = (True, *[False] * (len(args) - 1))
 
     def f(*xs):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from outputs import outputs_of
 
 import retrograde as rg
 import retrograde.ops.accumulate
@@ -16,13 +17,15 @@ from retrograde.optimize import optimize
 from retrograde.trace import trace_to_graph
 from retrograde.types import type_of
 
-NESTED = {"branch", "scan", "fused", "straight", "checkpoint", "custom", "after"}  # tested where they are used
+# tested where they are used
+NESTED = {"branch", "scan", "fused", "product", "by_rows", "straight", "checkpoint", "custom", "after", "implicit"}
 WIDE, SINGLE = (np.float64, np.complex128), (np.float32, np.complex64)
 CASES = [
-    pytest.param(primitive, args, params, id=f"{name}-{i}")
+    pytest.param(output, args, params, id=f"{output.name}-{i}")
     for name, primitive in sorted(REGISTRY.items())
     if name not in NESTED
     for i, (args, params) in enumerate(primitive.samples())
+    for output in outputs_of(primitive, args, params)
 ]
 SMOOTH = [
     case

@@ -74,7 +74,7 @@ class Forward:
         """Compute one equation and its push-forward."""
         if self.closed:
             raise leaked(next(a for a in args if getattr(a, "_builder", None) is self))
-        primals, tangents = zip(*map(self.split, args))
+        primals, tangents = zip(*map(self.split, args)) if args else ((), ())
         inputs = [_atom(x) for x in primals]
         own = primitive.type_rule(*[atom.type for atom in inputs], **params)  # plain arrays would go to NumPy unchecked
         count = len(own) if primitive.multiple else 1

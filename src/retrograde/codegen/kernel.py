@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
 
 from retrograde.codegen.complex import load_pair, store_pair
-from retrograde.codegen.scalar import I1, I8, I64, ScalarEmitter, constant, memory_type, part_dtype, register_type, scalar_emitter
+from retrograde.codegen.external import call_by_reference
+from retrograde.codegen.scalar import (
+    I1,
+    I8,
+    I32,
+    I64,
+    ScalarEmitter,
+    constant,
+    memory_type,
+    part_dtype,
+    register_type,
+    scalar_emitter,
+)
 from retrograde.codegen.team import Team
 from retrograde.codegen.view import View
-from retrograde.ir.layout import Layout
+from retrograde.ir.layout import Layout, column_strides, room_bytes
+
+TILE = 16  # rows and columns
 
 
 class KernelEmitter:
@@ -97,6 +112,63 @@ class KernelEmitter:
         variable.global_constant, variable.linkage, variable.align, variable.initializer = True, "private", 64, held
         return View(variable, Layout.of(values.shape), values.dtype)
 
+    def room(self, *parts: tuple) -> list[View]:
+        """Working memory for several arrays, each a (dtype, shape): see `room_bytes`. Matrices lie column by column."""
+        views, at = [], 0
+        for dtype, shape in parts:
+            pointer = self.b.gep(self.working, [self.index(at)], inbounds=True, source_etype=I8)
+            views.append(View(pointer, Layout(tuple(shape), column_strides(shape)), np.dtype(dtype)))
+            at += room_bytes((dtype, shape))
+        return views
+
+    def matrix(self, view: View, index: tuple) -> View:
+        """The matrix at an index of the batch axes."""
+        full = (*index, *[0] * (len(view.shape) - len(index)))
+        return View(self.address(view, full), Layout(view.shape[len(index):], view.strides[len(index):]), view.dtype)
+
+    def transposed(self, matrix: View) -> View:
+        """The same memory with rows for columns."""
+        return matrix.with_layout(matrix.layout.transpose((1, 0)))
+
+    def diagonal(self, matrix: View) -> View:
+        """The diagonal, as a vector."""
+        layout = matrix.layout
+        return matrix.with_layout(Layout((min(layout.shape),), (sum(layout.strides),), layout.offset))
+
+    def all_of(self, view: View, holds: Callable[[ir.Value], ir.Value]) -> ir.Value:
+        """Whether this holds for every element."""
+        flag = self.alloca(I1)
+        self.b.store(I1(1), flag)
+        for index in self.loop(*view.shape):
+            here = holds(self.load(view, index))
+            self.b.store(self.b.and_(self.b.load(flag, typ=I1), here), flag)
+        return self.b.load(flag, typ=I1)
+
+    def fill_lower(self, matrix: View, ahead: int = 1) -> None:
+        """Zeros below the diagonal, `ahead` rows below it."""
+        rows, columns = matrix.shape
+        for j in self.count(columns):
+            for i in self.count(rows, self.b.add(j, self.index(ahead))):
+                self.store(matrix, (i, j), constant(0, matrix.dtype))
+
+    def call(self, library: str, routine: str, *args: str | int | float | View) -> ir.Value:
+        """Call a Fortran routine of BLAS or LAPACK; of one of LAPACK, whether it succeeded.
+
+        Letters, numbers and arrays are passed by reference, as Fortran wants them; `info` is added.
+        """
+        pointers = [self.address(a, (0,) * len(a.shape)) if isinstance(a, View) else a for a in args]
+        if library == "blas":
+            return call_by_reference(self.b, library, routine, pointers)
+        info = self.alloca(I32)
+        call_by_reference(self.b, library, routine, [*pointers, info])
+        return self.b.icmp_signed("==", self.b.load(info, typ=I32), ir.Constant(I32, 0))
+
+    @contextmanager
+    def unless(self, *conditions: ir.Value) -> Iterator[None]:
+        """What is emitted here is done where not all conditions hold."""
+        with self.b.if_then(self.b.not_(functools.reduce(self.b.and_, conditions)), likely=False):
+            yield
+
     def offset(self, layout: Layout, index: tuple) -> ir.Value:
         """The element offset of `index`, as an i64."""
         total, known = None, layout.offset
@@ -150,8 +222,26 @@ class KernelEmitter:
         if target.type.size > 1 and target.layout.contiguous and source.layout.contiguous and target.dtype == source.dtype:
             self._block("llvm.memmove.p0.p0.i64", target, self.address(source, (0,) * len(source.shape)))
             return
+        if len(target.shape) == 2 and min(target.shape) > TILE and (target.strides[0] < target.strides[1]) != (
+            source.strides[0] < source.strides[1]
+        ):
+            self._turn(target, source)
+            return
         for index in self.loop(*target.shape):
             self.store(target, index, self.load(source, index))
+
+    def _turn(self, target: View, source: View) -> None:
+        """Copy between a matrix that lies row by row and one that lies column by column: in tiles, which stay in the cache."""
+        tiles = [-(-n // TILE) for n in target.shape]
+        for block in self.loop(*tiles):
+            first = [self.b.mul(i, self.index(TILE)) for i in block]
+            last = [self.b.add(i, self.index(TILE)) for i in first]
+            last = [
+                self.b.select(self.b.icmp_signed("<", i, self.index(n)), i, self.index(n)) for i, n in zip(last, target.shape)
+            ]
+            for i in self.count(last[0], first[0]):
+                for j in self.count(last[1], first[1]):
+                    self.store(target, (i, j), self.load(source, (i, j)))
 
     def _block(self, name: str, target: View, operand: ir.Value) -> None:
         """Call one of LLVM's functions of blocks of memory: code of a loop would be much longer, and no faster."""

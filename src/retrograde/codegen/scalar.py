@@ -11,6 +11,7 @@ import numpy as np
 from llvmlite import ir
 
 from retrograde.codegen.brain import I16, bits_of, narrow, widen
+from retrograde.codegen.external import call_special
 from retrograde.codegen.vector_math import emit_math
 from retrograde.errors import CompileError
 from retrograde.types import is_bfloat16
@@ -229,6 +230,12 @@ class ScalarEmitter:
             return self.b.fptrunc(wide.math(name, *[self.b.fpext(x, wide.type) for x in xs]), self.type)
         return emit_math(self.b, name, *xs)
 
+    def special(self, name: str, *xs):
+        """One of SciPy's special functions, reckoned in float64."""
+        wide = self.of(np.float64)
+        found = call_special(self.b, name, [self.cast(x, wide.dtype) for x in xs])
+        return wide.cast(found, self.dtype)
+
     # -- bits
 
     def and_(self, x, y):
@@ -319,7 +326,7 @@ def _in_float32(name: str):
 
 for _name in (
     "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "power", "floor_div", "remainder", "fma", "maximum", "minimum",
-    "fmax", "fmin", "compare", "copysign", "round_to", "math",
+    "fmax", "fmin", "compare", "copysign", "round_to", "math", "special",
 ):  # fmt: skip
     setattr(BrainEmitter, _name, _in_float32(_name))
 

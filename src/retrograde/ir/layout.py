@@ -15,6 +15,16 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def column_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Element strides of an array as Fortran has it: its first axis runs fastest."""
+    return tuple(reversed(contiguous_strides(tuple(reversed(shape)))))
+
+
+def room_bytes(*parts: tuple) -> int:
+    """Bytes for several arrays, each a (dtype, shape), one behind the other on cache lines of their own."""
+    return sum(-(-math.prod(shape) * dtype.itemsize // 64) * 64 for dtype, shape in parts)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Shape and element strides from some base: what `view` lowerings (transpose, slice, ...) work on."""

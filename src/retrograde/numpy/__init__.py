@@ -15,7 +15,7 @@ from numpy import (  # whose arguments are never traced
     zeros,
 )
 
-from retrograde.numpy import fft, refused, table
+from retrograde.numpy import fft, linalg, refused, table
 from retrograde.numpy.accumulating import (
     cumprod,
     cumsum,
@@ -161,6 +161,7 @@ from retrograde.numpy.shaping import (
     zeros_like,
 )
 from retrograde.numpy.sliding import convolve, correlate, interp
+from retrograde.numpy.special import i0
 from retrograde.numpy.statistics import bincount, corrcoef, count_nonzero, cov, histogram
 from retrograde.numpy.updating import at
 

@@ -228,6 +228,12 @@ def sinc(x: Any) -> Any:
     return where(near, series, apply(ew.divide, apply(ew.sin, safe), safe))
 
 
+def sqrt_or_zero(x: Any) -> Any:
+    """The square root of what is not negative, with the derivative 0 at 0: a norm's subgradient of least norm."""
+    flat = apply(ew.equal, x, 0)
+    return ew.select(flat, x, apply(ew.sqrt, ew.select(flat, x.dtype.type(1), x)))
+
+
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """Cast to `dtype`; float to float keeps the derivative, through integers and bools none passes.
 

@@ -10,7 +10,9 @@ from retrograde.ir import Atom, Equation, Graph, Literal, Var
 from retrograde.ir.graph import eliminate_dead
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
+from retrograde.ops.implicit import implicit
 from retrograde.ops.matmul import matmul
+from retrograde.ops.special import order
 
 
 def simplify(graph: Graph) -> Graph:
@@ -115,6 +117,8 @@ def _simpler(eq: Equation, producers: dict) -> Atom | None:
     if primitive.lowering == "elementwise" and all(isinstance(a, Literal) for a in inputs):
         with np.errstate(all="ignore"):
             return Literal(primitive.reference(*[a.value for a in inputs], **eq.params), out.dtype)
+    if primitive in (implicit, order, ew.stop_gradient):
+        return inputs[0]
     if primitive in (sh.reshape, sh.broadcast_to, ew.convert) and inputs[0].type == out:
         return inputs[0]
     if primitive is sh.transpose and eq.params["axes"] == tuple(range(len(out.shape))):

@@ -100,7 +100,7 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
             body = eq.params["body"]
             alone = _share(body, plan.nested[body], work).alone * steps
             together = alone * -(-steps // 2) / max(steps, 1) + BARRIER_NS
-            scratch, splits = plan.nested[body].peak, steps > 1 and together < GAIN * alone
+            scratch, splits = plan.nested[body].peak, steps > 1 and together < GAIN * alone and not _solo(body)
             together = together if splits else alone
         elif eq.primitive is scan:
             body = eq.params["body"]
@@ -131,6 +131,14 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
     if result:
         result.barriers = _barriers(graph, plan, result, work)
     return result
+
+
+def _solo(graph: Graph) -> bool:
+    """Whether something in the graph is done by a library with threads of its own, which several of ours may not call at once."""
+    for eq in graph.equations:
+        if eq.primitive.solo is not None and eq.primitive.solo(*[a.type for a in eq.inputs], **eq.params):
+            return True
+    return any(map(_solo, graph.subgraphs()))
 
 
 def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equation]:

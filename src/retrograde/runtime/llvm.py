@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 
 from retrograde.errors import CompileError
 from retrograde.runtime.passes import optimize
+from retrograde.runtime.symbols import provide
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class NativeModule:
     """Machine code in memory, loaded from object code; it stays there as long as this object does."""
 
     def __init__(self, code: bytes):
+        provide(code)
         machine = target_machine()
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))

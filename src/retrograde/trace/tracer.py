@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import operator as op
+import sys
 import weakref
 from typing import Any
 
@@ -82,7 +83,7 @@ class Tracer(Symbol):
             x, key, value = inputs
             x._write(lambda: getattr(rnp.at(x)[key], _AT[ufunc])(value))
             return None
-        rule = FUNCTIONS.get(ufunc) if method == "__call__" else FUNCTIONS.get((ufunc, method))
+        rule = (FUNCTIONS.get(ufunc) or _of_scipy(ufunc)) if method == "__call__" else FUNCTIONS.get((ufunc, method))
         if method == "outer" and ufunc in FUNCTIONS and ufunc.nin == 2 and ufunc.signature is None:
             rule = rnp.outer_of(ufunc)
         if rule is None:
@@ -358,7 +359,8 @@ def _call(name: str, rule: Any, args: tuple, kwargs: dict) -> Any:
 
 def _strong(out: Any) -> Any:
     if isinstance(out, (tuple, list)):
-        return type(out)(_strong(x) for x in out)
+        parts = [_strong(x) for x in out]
+        return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
     return Tracer(out._builder, out.atom) if isinstance(out, Tracer) and out.weak else out
 
 
@@ -396,6 +398,15 @@ class _Stale(Tracer):
 def _unsupported_arguments(name: str, kwargs: dict) -> UnsupportedError:
     shown = ", ".join(f"{k}=..." for k in sorted(kwargs)) or "these arguments"
     return UnsupportedError(f"{name}({shown}) is not supported on traced arrays; leave out what has no rule")
+
+
+def _of_scipy(ufunc: Any) -> Any:
+    """The rule for one of SciPy's ufuncs: whoever has one has imported SciPy already."""
+    if getattr(np, ufunc.__name__, None) is ufunc or "scipy.special" not in sys.modules:
+        return None
+    from retrograde.scipy.special import find
+
+    return find(ufunc)
 
 
 def _ufunc_name(ufunc: Any) -> str:

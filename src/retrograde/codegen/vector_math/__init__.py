@@ -20,6 +20,7 @@ from retrograde.codegen.vector_math import (
     power,
     roots,
     trigonometric,
+    zeta,
 )
 from retrograde.codegen.vector_math.scalars import Math, Real
 
@@ -32,6 +33,7 @@ _EMITTED = {
     **roots.FUNCTIONS,
     **power.FUNCTIONS,
 }
+_LOOPING = zeta.FUNCTIONS  # with loops of their own: called, and no loop around them is widened
 # instructions to inline into one function: straight-line code takes LLVM a time that grows faster than their number; a
 # loop is widened only if all calls are inlined
 STRAIGHT_LIMIT, LOOP_LIMIT = 1500, 12000
@@ -55,6 +57,8 @@ def emit_math(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
 def _inlines(caller: ir.Function, function: ir.Function) -> bool:
     """Whether one more call is to be inlined; counts what the caller has taken in so far."""
     taken = getattr(caller, "inlined_math", 0) + len(function.blocks[0].instructions)
+    if "alwaysinline" not in function.attributes:
+        return False
     within = taken <= (LOOP_LIMIT if len(caller.blocks) > 2 else STRAIGHT_LIMIT)  # two blocks: entry and straight code
     if within:
         caller.inlined_math = taken
@@ -63,7 +67,8 @@ def _inlines(caller: ir.Function, function: ir.Function) -> bool:
 
 def _define(function: ir.Function, format_name: str, name: str) -> None:
     function.linkage = "internal"
-    function.attributes.add("alwaysinline")
+    if name not in _LOOPING:
+        function.attributes.add("alwaysinline")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     m = Math(builder, format_name)
-    builder.ret(_EMITTED[name](m, *[Real(m, x) for x in function.args]).v)
+    builder.ret((_EMITTED.get(name) or _LOOPING[name])(m, *[Real(m, x) for x in function.args]).v)
