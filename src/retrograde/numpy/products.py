@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
+from retrograde.numpy.complex import conjugate
 from retrograde.numpy.creating import diagonal
-from retrograde.numpy.elementwise import conjugate
 from retrograde.numpy.indexing import getitem
 from retrograde.numpy.linear import matmul, outer, tensordot
 from retrograde.numpy.reductions import sum as _sum

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
-from retrograde.numpy.elementwise import conjugate, where
+from retrograde.numpy.complex import conjugate
+from retrograde.numpy.elementwise import where
 from retrograde.numpy.ordering import argsort, searchsorted
 from retrograde.numpy.shaping import array, atleast_1d, concatenate, flip, real_array
 from retrograde.numpy.table import implements

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError, TracerBoolError, UnsupportedError
-from retrograde.numpy.elementwise import clip, conjugate, where
+from retrograde.numpy.complex import conjugate
+from retrograde.numpy.elementwise import clip, where
 from retrograde.numpy.linear import matmul
 from retrograde.numpy.ordering import searchsorted
 from retrograde.numpy.reductions import average
