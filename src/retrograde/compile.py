@@ -104,9 +104,13 @@ class Compiled:
 
         return share_work(self.graph, self.plan, work_of(host().vector_bytes))
 
-    @functools.cached_property
+    @property
     def ir(self) -> str:
         """The LLVM IR, before LLVM's own passes."""
+        return self._emitted.text
+
+    @functools.cached_property
+    def _emitted(self) -> Any:
         from retrograde.codegen.module import emit_module
         from retrograde.runtime.llvm import host
 
@@ -129,7 +133,8 @@ class Compiled:
 
     def __str__(self) -> str:
         how = "loaded from the cache" if self.from_cache else "compiled"
-        return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n\n{how} in {self.seconds:.3f} s"
+        products = "".join(f"{line}\n" for line in self._emitted.products)
+        return f"{self.graph}\n\n{self.plan}\n{self.sharing}\n{products}\n{how} in {self.seconds:.3f} s"
 
 
 def _has_while(graph: Graph) -> bool:

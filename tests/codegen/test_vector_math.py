@@ -270,9 +270,11 @@ def test_loops_are_vectorized(name, dtype):
     assert not re.search(r"[\s$](fma|rint|fabs|copysign|exp|log|sqrt)f?\b", assembly)
 
 
-def test_many_calls_in_straight_line_code_are_not_all_inlined():
+def test_many_calls_in_straight_line_code_are_not_all_inlined(monkeypatch):
     from retrograde.codegen.vector_math import STRAIGHT_LIMIT
+    from retrograde.optimize import straighten
 
+    monkeypatch.setattr(straighten, "LIMIT", 1e6)
     graph = rg.jit(lambda x: np.tanh(x) * 2).lower(np.zeros(300, np.float32))
     inlined = [line for line in graph.ir.splitlines() if "call" in line and "rg.tanh.f32" in line and "noinline" not in line]
     kept = [line for line in graph.ir.splitlines() if "call" in line and "rg.tanh.f32" in line and "noinline" in line]

@@ -31,6 +31,13 @@ def _plan(m: int, n: int, k: int, dtype: Any, a: Strides, b: Strides, c: Strides
     return plan(m, n, k, dtype, a, b, c, **options)
 
 
+def matmul_kernel(
+    m: int, n: int, k: int, dtype: Any, a_strides: Strides, b_strides: Strides, c_strides: Strides, **options: Any
+) -> str:
+    """Say how the product is computed: the choice that `plan_matmul` made."""
+    return str(_plan(m, n, k, dtype, a_strides, b_strides, c_strides, **options)) if min(m, n, k) else "nothing to multiply"
+
+
 def matmul_scratch_bytes(
     m: int, n: int, k: int, dtype: Any, a_strides: Strides, b_strides: Strides, c_strides: Strides, *,
     vector_bytes: int = 64, windowed: bool = False,

@@ -70,6 +70,19 @@ class MatmulPlan:
     rows_first: bool = False
     windowed: bool = False
 
+    def __str__(self) -> str:
+        if self.kind == "straight":
+            return "straight code"
+        if self.kind == "dots":
+            return f"{self.rows} x {self.vectors} dot products at a time"
+        parts = [f"tiles of {self.rows} x {self.panel}"]
+        parts += ["vectors along the rows"] if self.swapped else []
+        parts += [f"k in blocks of {self.block}"] if self.block < self.k else []
+        parts += [f"strips of {self.strip} rows"] if self.strip < self.m else []
+        packed = [name for name, copied in (("left", self.pack_a), ("right", self.pack_b)) if copied]
+        parts += [f"{' and '.join(packed)} operand packed"] if packed else []
+        return ", ".join(parts)
+
     @property
     def scratch_bytes(self) -> int:
         """Bytes of scratch that packing needs; nothing where B is read in place."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from llvmlite import ir
@@ -18,7 +18,7 @@ from llvmlite import ir
 from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
-from retrograde.codegen.products import emit_finished, emit_product, finished_scratch, product_scratch
+from retrograde.codegen.products import describe_product, emit_finished, emit_product, finished_scratch, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, constant, memory_type
 from retrograde.codegen.straight import emit_rows, emit_straight
 from retrograde.codegen.subnormals import flushing
@@ -54,9 +54,17 @@ class Sharing(Protocol):
     scratch: int
 
 
-def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, flush: bool = False) -> str:
-    """The text of the module for `graph`, whose entry is `main`, or, where subnormals are to be flushed, `main_flushing`."""
-    return _Module(graph, plan, sharing, vector_bytes).text(flush)
+class Emitted(NamedTuple):
+    """The text of a module, and a line for each product that says how it is computed."""
+
+    text: str
+    products: list[str]
+
+
+def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, flush: bool = False) -> Emitted:
+    """The module for `graph`, whose entry is `main`, or, where subnormals are to be flushed, `main_flushing`."""
+    module = _Module(graph, plan, sharing, vector_bytes)
+    return Emitted(module.text(flush), module.products)
 
 
 class _Scope:
@@ -77,6 +85,7 @@ class _Module:
         self.sharing = sharing if sharing.shared else None
         self.module = ir.Module(name="retrograde")
         self.counter = 0
+        self.products: list[str] = []
         self.functions: dict[tuple, ir.Function] = {}
         self.main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR] * 4 + [I64] * 2), "main")
         for arg, name in zip(self.main.args, ("inputs", "outputs", "arena", "cells", "thread", "threads")):
@@ -240,6 +249,8 @@ class _Module:
         return function
 
     def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
+        if eq.primitive in (matmul, product):
+            self.products.append(describe_product(eq, operands, results, self.vector_bytes))
         if eq.primitive is fused:
             emit_fused(k, eq.params["body"], operands, results)
         elif eq.primitive is straight:

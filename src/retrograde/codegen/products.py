@@ -11,6 +11,7 @@ from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_piece
 from retrograde.codegen.matmul import (
     emit_matmul,
+    matmul_kernel,
     matmul_scratch_bound,
     matmul_scratch_bytes,
     matmul_split,
@@ -20,6 +21,7 @@ from retrograde.codegen.scalar import I64, PTR, memory_type, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation, Graph
 from retrograde.ir.layout import Layout
+from retrograde.ops.matmul import matmul
 from retrograde.types import is_bfloat16
 
 
@@ -44,6 +46,27 @@ def finished_scratch(eq: Equation, vector_bytes: int) -> int:
 
 def _aligned(nbytes: int) -> int:
     return -(-nbytes // 64) * 64
+
+
+def describe_product(eq: Equation, operands: list[View], results: list[View], vector_bytes: int) -> str:
+    """A line that says how a `matmul` or a `product` with operands at these strides is computed."""
+    first, then, windowed, held = eq, "", False, results[0]
+    views = dict(zip(eq.inputs, operands))
+    if eq.primitive is not matmul:
+        first, nest = eq.params["body"].equations
+        windowed = eq.params["home"] is None
+        held = View(held.pointer, Layout.of(first.outputs[0].type.shape), first.outputs[0].type.dtype)
+        views = dict(zip(eq.params["body"].inputs, operands))
+        steps = ", ".join(dict.fromkeys(step.primitive.name for step in nest.params["body"].equations))
+        then = f"; then, {'a few rows' if windowed else 'a piece'} at a time: {steps}"
+    x, y = (views[a] for a in first.inputs)
+    (m, k), n = x.shape[-2:], y.shape[-1]
+    how = "three loops"
+    if _has_kernel(x.dtype):
+        layouts = (x.strides[-2:], y.strides[-2:], held.strides[-2:])
+        how = matmul_kernel(m, n, k, x.dtype, *layouts, vector_bytes=vector_bytes, windowed=windowed)
+    batch = "".join(f"{length} x " for length in x.shape[:-2])
+    return f"product of {x.dtype}, {batch}({m}, {k}) @ ({k}, {n}): {how}{then}"
 
 
 def _has_kernel(dtype) -> bool:

@@ -23,7 +23,7 @@ from retrograde.optimize.straighten import work
 
 COLUMNS = 16  # elements of a row
 LEAST_ROWS = 8
-STEPS = 600  # scalar operations of a row
+STEPS = 2000  # scalar operations of a row
 LEAST_NESTS = 4  # equations that would be a loop nest or more without
 
 
