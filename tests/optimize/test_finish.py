@@ -144,3 +144,11 @@ def test_a_gradient_that_only_the_optimizer_reads_is_never_whole_in_memory():
         return w - 0.1 * m, m
 
     assert Compiled(trace_to_graph(step, (x, ct, w, m))[0]).plan.peak < w.nbytes
+
+
+def test_a_weight_is_updated_where_it_lies():
+    x, ct, w = (RNG.normal(size=shape) for shape in ((40, 300), (40, 200), (200, 300)))
+    f = lambda x, ct, w: rg.fori_loop(0, 5, lambda i, w: w - 0.1 * ((ct * (i + 1)).T @ x), w)  # noqa: E731
+    loop = Compiled(trace_to_graph(f, (x, ct, w))[0])
+    assert loop.plan.peak < w.nbytes
+    np.testing.assert_allclose(loop((x, ct, w))[0], w - 0.1 * 15 * (ct.T @ x), rtol=1e-11)
