@@ -151,4 +151,4 @@ def test_a_weight_is_updated_where_it_lies():
     f = lambda x, ct, w: rg.fori_loop(0, 5, lambda i, w: w - 0.1 * ((ct * (i + 1)).T @ x), w)  # noqa: E731
     loop = Compiled(trace_to_graph(f, (x, ct, w))[0])
     assert loop.plan.peak < w.nbytes
-    np.testing.assert_allclose(loop((x, ct, w))[0], w - 0.1 * 15 * (ct.T @ x), rtol=1e-11)
+    np.testing.assert_allclose(loop((x, ct, w))[0], w - 0.1 * 15 * (ct.T @ x), rtol=1e-11, atol=1e-11)
