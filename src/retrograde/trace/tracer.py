@@ -167,6 +167,20 @@ class Tracer(Symbol):
             "array (a[i] = x) build the result with np.stack, np.concatenate or np.where"
         )
 
+    # -- copies
+
+    def __copy__(self):
+        return self.snapshot()
+
+    def __deepcopy__(self, memo):
+        return self.snapshot()  # a copy of the trace itself would have no gradient
+
+    def __reduce_ex__(self, protocol):
+        raise TracerConversionError(
+            f"{self!r} cannot be pickled: it stands for a value within its trace. Return it from the traced function "
+            "(has_aux=True for extra results), and save the array that comes out"
+        )
+
     # -- indexing
 
     def __getitem__(self, key):
@@ -212,6 +226,9 @@ class Tracer(Symbol):
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value):
+        return bool(rnp.any(rnp.equal(self, value)))
 
     __iadd__, __isub__, __imul__ = _changing("+=", op.add), _changing("-=", op.sub), _changing("*=", op.mul)
     __itruediv__, __ifloordiv__ = _changing("/=", op.truediv), _changing("//=", op.floordiv)
