@@ -11,6 +11,8 @@ import io
 import warnings
 
 import numpy as np
+import scipy.linalg
+import scipy.special
 
 import retrograde as rg
 from retrograde.errors import RetrogradeError
@@ -30,12 +32,71 @@ def double(*args):
 def _patterns(a):
     yield from [(a,), (a, a), (a, 2), (2, a), (a, 0.5), (PLACES, a), (a, PLACES), (a, a, a), (a, a, 2), (2, a, a), (a, 1, a)]
     yield from [(a, a, a, a), (2, 2, a), (2, a, 2), (a, 2, 2), (a > 0.5, a), (a, a > 0.5), (a > 0.5, a, a), (PLACES, PLACES, a)]
-    yield from [(double, a), (double, a, a), (double, 0, a), (a, double), ([a],), ([a, a],), ([a, a], a), (a, [a, a]), ((a, a), a)]
-    yield from [(a, "float64"), ("name", a)]
+    yield from [(double, a), (double, a, a), (double, 0, a), (a, double), ([a],), ([a, a],), ([a, a], a), (a, [a, a])]
+    yield from [((a, a), a), (a, "float64"), ("name", a)]
 
 
 PATTERNS = [p for a in (VECTOR, MATRIX, NUMBER) for p in _patterns(a)]
 PATTERNS += [(MATRIX, VECTOR), (VECTOR, MATRIX), ((MATRIX, True), VECTOR), (PLACES,), (PLACES, PLACES), (VECTOR[:2], VECTOR)]
+
+
+# Of scipy.linalg: matrices and vectors only, for its wrappers of Fortran can break the heap when given anything else.
+MATRICES = [p for p in PATTERNS if all(any(x is a for a in (MATRIX, VECTOR)) for x in p)] + [((MATRIX, True), VECTOR)]
+
+ARGUMENTS = {
+    "np.dsplit": (np.ones((2, 2, 2)), 2), "np.einsum": ("i,ij", VECTOR, MATRIX), "np.einsum_path": ("i,ij", VECTOR, MATRIX),
+    "np.moveaxis": (MATRIX, 0, 1), "np.rollaxis": (MATRIX, 1, 0), "np.swapaxes": (MATRIX, 0, 1), "np.reshape": (VECTOR, (3, 1)),
+    "np.put_along_axis": (VECTOR, PLACES, VECTOR, 0), "np.ravel_multi_index": ((PLACES, PLACES), (3, 3)),
+    "np.unravel_index": (PLACES, (3, 3)), "np.frompyfunc": (double, 1, 1), "np.nested_iters": ([VECTOR, VECTOR], [[0], []]),
+    "np.angle": (VECTOR + 1j,), "np.imag": (VECTOR + 1j,), "np.piecewise": (VECTOR, [VECTOR > 0.5], [double]),
+    "np.linalg.tensorinv": (MATRIX, 1), "scipy.special.multigammaln": (VECTOR + 2, 2), "np.digitize": (VECTOR, np.arange(3.0)),
+    "np.fill_diagonal": (MATRIX, 0.5), "np.insert": (VECTOR, 1, VECTOR), "np.searchsorted": (np.arange(3.0), VECTOR),
+    "np.eye": (3,), "np.isnat": (np.array(["2000-01-01"], "M8[D]"),), "np.unpackbits": (PLACES.astype(np.uint8),),
+    "np.fromfunction": (lambda i: i * 0.5, (3,)), "np.binary_repr": (2,), "np.ndindex": (2, 2), "np.mask_indices": (3, np.triu),
+    "np.isdtype": (np.dtype(float), "real floating"),
+    "np.polynomial.polynomial.polyvander2d": (VECTOR, VECTOR, (1, 1)),
+    "np.polynomial.polynomial.polyvander3d": (VECTOR, VECTOR, VECTOR, (1, 1, 1)),
+    "Generator.multivariate_hypergeometric": (PLACES + 1, 2), "Generator.zipf": (VECTOR + 1.5,),
+    "RandomState.zipf": (VECTOR + 1.5,),
+    "scipy.special.ellip_harm": (5.0, 8.0, 1, 1, NUMBER), "scipy.special.ellip_harm_2": (5.0, 8.0, 1, 1, NUMBER + 10),
+    "scipy.special.sph_harm_y": (2, 1, VECTOR, VECTOR), "scipy.special.sph_harm_y_all": (2, 1, VECTOR, VECTOR),
+    "ndarray.reshape": (VECTOR, (3, 1)), "ndarray.swapaxes": (MATRIX, 0, 1),
+    "scipy.linalg.convolution_matrix": (VECTOR, 3), "scipy.linalg.eigh_tridiagonal": (VECTOR, VECTOR[:2]),
+    "scipy.linalg.eigvalsh_tridiagonal": (VECTOR, VECTOR[:2]), "scipy.linalg.fractional_matrix_power": (MATRIX, 0.5),
+    "scipy.linalg.funm": (MATRIX, double), "scipy.linalg.leslie": (VECTOR, VECTOR[:2]), "scipy.linalg.diagsvd": (VECTOR, 3, 3),
+    "scipy.linalg.cossin": (scipy.linalg.qr(MATRIX)[0], 1, 1), "scipy.linalg.clarkson_woodruff_transform": (MATRIX, 2),
+    "scipy.linalg.lu_solve": ((MATRIX, np.arange(3)), VECTOR), "scipy.linalg.solve_banded": ((1, 1), MATRIX, VECTOR),
+    "scipy.linalg.qr_delete": (scipy.linalg.qr(MATRIX)[0], MATRIX, 0), "scipy.linalg.find_best_blas_type": ([MATRIX],),
+    "scipy.linalg.get_blas_funcs": ("gemm", [MATRIX]), "scipy.linalg.get_lapack_funcs": ("gesv", [MATRIX]),
+    "scipy.special.binom": (2, np.float64(3)),
+    **{f"scipy.special.{n}": (2, 2, 0.5, 9.0, NUMBER) for n in ("obl_ang1_cv", "obl_rad1_cv", "obl_rad2_cv", "pro_ang1_cv")},
+    **{f"scipy.special.{n}": (2, 2, 0.5, 9.0, NUMBER + 1.5) for n in ("pro_rad1_cv", "pro_rad2_cv")},
+}  # fmt: skip
+
+
+_SETTING = "changes or tells NumPy's own settings"
+_FIXED = "takes no array of numbers"
+_ABSTRACT = "an abstract type"
+_READS = "reads a file"
+_MEMORY = "what is in fresh memory is anything"
+UNDRIVEN = {
+    **dict.fromkeys(["test", "show_config", "show_runtime", "info", "get_include", "set_printoptions", "setbufsize"], _SETTING),
+    **dict.fromkeys(["seterr", "seterrcall", "get_printoptions", "getbufsize", "geterr", "geterrcall", "errstate"], _SETTING),
+    **dict.fromkeys(["typename", "iinfo", "busdaycalendar", "datetime64", "timedelta64", "datetime_data"], _FIXED),
+    **dict.fromkeys(["datetime_as_string", "ABCPolyBase", "rand", "randn", "set_state", "to_device"], _FIXED),
+    **dict.fromkeys(["dft", "hadamard", "helmert", "hilbert", "invhilbert", "invpascal", "pascal"], _FIXED),
+    **dict.fromkeys([n for n in dir(scipy.special) if n.endswith("_zeros")], _FIXED),
+    **dict.fromkeys(["character", "complexfloating", "flatiter", "flexible", "floating", "generic", "inexact"], _ABSTRACT),
+    **dict.fromkeys(["integer", "number", "signedinteger", "ufunc", "unsignedinteger"], _ABSTRACT),
+    **dict.fromkeys(["fromfile", "fromregex", "fromstring", "genfromtxt", "load", "loadtxt", "memmap"], _READS),
+    **dict.fromkeys(["empty", "empty_like", "ndarray", "setfield", "getfield"], _MEMORY),
+}
+
+
+def functions_of(module, prefix):
+    """The public functions and classes of a module."""
+    found = {f"{prefix}.{n}": getattr(module, n) for n in dir(module) if not n.startswith("_")}
+    return {n: f for n, f in found.items() if callable(f) and not (isinstance(f, type) and issubclass(f, Exception))}
 
 
 def quietly(f, *args):
@@ -154,11 +215,11 @@ class Call:
         """What is wrong with the derivative, where differences on both sides agree on one."""
         sums = []
         for step in (-1e-6, 0, 1e-6):
-            found = plainly(self.f, replace(self.args, self.kinds, lambda x: x + x.dtype.type(step)))
+            found = plainly(self.f, replace(self.args, self.kinds, lambda x, step=step: x + x.dtype.type(step)))
             if found is None or len(found) != len(self.found):
                 return None
             traced = [np.asarray(plain) for got, plain in zip(self.found, found) if isinstance(got, Tracer)]
-            sums.append(sum(np.sum(x) for x in traced if x.dtype.kind in "fc"))
+            sums.append(sum(np.sum(x.real) for x in traced if x.dtype.kind in "fc"))
         behind, ahead = (sums[1] - sums[0]) / 1e-6, (sums[2] - sums[1]) / 1e-6
         if not np.isfinite([behind, ahead]).all() or not same(behind, ahead, 1e-3):
             return None
@@ -169,7 +230,7 @@ def eagerly(call, arrays):
     """The values through `rg.vjp`, and the derivative of their sum in one direction."""
     values, pull = rg.vjp(call, *arrays)
     ones = [np.ones(np.shape(x), x.dtype) if np.asarray(x).dtype.kind in "fc" else np.zeros(np.shape(x), x.dtype) for x in values]
-    call.slope = sum(np.sum(ct) for ct in pull(ones)) if len(arrays) else 0.0
+    call.slope = sum(np.sum(ct.real) for ct in pull(ones)) if len(arrays) else 0.0
     return values
 
 

@@ -18,47 +18,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.special
-from driving import MATRIX, NUMBER, PATTERNS, PLACES, VECTOR, double, drive, plainly, same
+from driving import ARGUMENTS, MATRICES, MATRIX, PATTERNS, UNDRIVEN, VECTOR, double, drive, functions_of, plainly, same
 
 import retrograde as rg
 from retrograde.errors import RetrogradeError
 from retrograde.numpy.table import FUNCTIONS, REASONS
 
 METHODS = ("reduce", "accumulate", "outer", "at", "reduceat")
-# Of scipy.linalg: matrices and vectors only, for its wrappers of Fortran can break the heap when given anything else.
-MATRICES = [p for p in PATTERNS if all(any(x is a for a in (MATRIX, VECTOR)) for x in p)] + [((MATRIX, True), VECTOR)]
-
-ARGUMENTS = {
-    "np.dsplit": (np.ones((2, 2, 2)), 2), "np.einsum": ("i,ij", VECTOR, MATRIX), "np.einsum_path": ("i,ij", VECTOR, MATRIX),
-    "np.moveaxis": (MATRIX, 0, 1), "np.rollaxis": (MATRIX, 1, 0), "np.swapaxes": (MATRIX, 0, 1), "np.reshape": (VECTOR, (3, 1)),
-    "np.put_along_axis": (VECTOR, PLACES, VECTOR, 0), "np.ravel_multi_index": ((PLACES, PLACES), (3, 3)),
-    "np.unravel_index": (PLACES, (3, 3)), "np.frompyfunc": (double, 1, 1), "np.nested_iters": ([VECTOR, VECTOR], [[0], []]),
-    "np.eye": (3,), "np.isnat": (np.array(["2000-01-01"], "M8[D]"),), "np.unpackbits": (PLACES.astype(np.uint8),),
-    "np.fromfunction": (lambda i: i * 0.5, (3,)), "np.binary_repr": (2,), "np.ndindex": (2, 2), "np.mask_indices": (3, np.triu),
-    "np.isdtype": (np.dtype(float), "real floating"),
-    "np.polynomial.polynomial.polyvander2d": (VECTOR, VECTOR, (1, 1)),
-    "np.polynomial.polynomial.polyvander3d": (VECTOR, VECTOR, VECTOR, (1, 1, 1)),
-    "Generator.multivariate_hypergeometric": (PLACES + 1, 2), "Generator.zipf": (VECTOR + 1.5,), "RandomState.zipf": (VECTOR + 1.5,),
-    "scipy.special.ellip_harm": (5.0, 8.0, 1, 1, NUMBER), "scipy.special.ellip_harm_2": (5.0, 8.0, 1, 1, NUMBER + 10),
-    "scipy.special.sph_harm_y": (2, 1, VECTOR, VECTOR), "scipy.special.sph_harm_y_all": (2, 1, VECTOR, VECTOR),
-    "ndarray.reshape": (VECTOR, (3, 1)), "ndarray.swapaxes": (MATRIX, 0, 1),
-    "scipy.linalg.convolution_matrix": (VECTOR, 3), "scipy.linalg.eigh_tridiagonal": (VECTOR, VECTOR[:2]),
-    "scipy.linalg.eigvalsh_tridiagonal": (VECTOR, VECTOR[:2]), "scipy.linalg.fractional_matrix_power": (MATRIX, 0.5),
-    "scipy.linalg.funm": (MATRIX, double), "scipy.linalg.leslie": (VECTOR, VECTOR[:2]), "scipy.linalg.diagsvd": (VECTOR, 3, 3),
-    "scipy.linalg.cossin": (scipy.linalg.qr(MATRIX)[0], 1, 1), "scipy.linalg.clarkson_woodruff_transform": (MATRIX, 2),
-    "scipy.linalg.lu_solve": ((MATRIX, np.arange(3)), VECTOR), "scipy.linalg.solve_banded": ((1, 1), MATRIX, VECTOR),
-    "scipy.linalg.qr_delete": (scipy.linalg.qr(MATRIX)[0], MATRIX, 0), "scipy.linalg.find_best_blas_type": ([MATRIX],),
-    "scipy.linalg.get_blas_funcs": ("gemm", [MATRIX]), "scipy.linalg.get_lapack_funcs": ("gesv", [MATRIX]),
-    "scipy.special.binom": (2, np.float64(3)),
-    **{f"scipy.special.{n}": (2, 2, 0.5, 9.0, NUMBER) for n in ("obl_ang1_cv", "obl_rad1_cv", "obl_rad2_cv", "pro_ang1_cv")},
-    **{f"scipy.special.{n}": (2, 2, 0.5, 9.0, NUMBER + 1.5) for n in ("pro_rad1_cv", "pro_rad2_cv")},
-}  # fmt: skip
-
-
-def functions_of(module, prefix):
-    """The public functions and classes of a module."""
-    found = {f"{prefix}.{n}": getattr(module, n) for n in dir(module) if not n.startswith("_")}
-    return {n: f for n, f in found.items() if callable(f) and not (isinstance(f, type) and issubclass(f, Exception))}
 
 
 def methods_of(cls, make):
@@ -84,24 +50,6 @@ SPACES = {
     "ndarray": methods_of(np.ndarray, None),
     "special": functions_of(scipy.special, "scipy.special"),
     "scipy_linalg": functions_of(scipy.linalg, "scipy.linalg"),
-}
-
-_SETTING = "changes or tells NumPy's own settings"
-_FIXED = "takes no array of numbers"
-_ABSTRACT = "an abstract type"
-_READS = "reads a file"
-_MEMORY = "what is in fresh memory is anything"
-UNDRIVEN = {
-    **dict.fromkeys(["test", "show_config", "show_runtime", "info", "get_include", "set_printoptions", "setbufsize"], _SETTING),
-    **dict.fromkeys(["seterr", "seterrcall", "get_printoptions", "getbufsize", "geterr", "geterrcall", "errstate"], _SETTING),
-    **dict.fromkeys(["typename", "iinfo", "busdaycalendar", "datetime64", "timedelta64", "datetime_data"], _FIXED),
-    **dict.fromkeys(["datetime_as_string", "ABCPolyBase", "rand", "randn", "set_state", "to_device"], _FIXED),
-    **dict.fromkeys(["dft", "hadamard", "helmert", "hilbert", "invhilbert", "invpascal", "pascal"], _FIXED),
-    **dict.fromkeys([n for n in dir(scipy.special) if n.endswith("_zeros")], _FIXED),
-    **dict.fromkeys(["character", "complexfloating", "flatiter", "flexible", "floating", "generic", "inexact"], _ABSTRACT),
-    **dict.fromkeys(["integer", "number", "signedinteger", "ufunc", "unsignedinteger"], _ABSTRACT),
-    **dict.fromkeys(["fromfile", "fromregex", "fromstring", "genfromtxt", "load", "loadtxt", "memmap"], _READS),
-    **dict.fromkeys(["empty", "empty_like", "ndarray", "setfield", "getfield"], _MEMORY),
 }
 
 _BEFORE = "an error of its own, before it asks the traced array anything"
@@ -194,7 +142,7 @@ REFUSED = {
     "random-choice": lambda x: np.random.default_rng(0).choice(x),
     "random-p": lambda x: np.random.default_rng(0).choice(3, p=x / x.sum()),
     "random-permuted": lambda x: np.random.default_rng(0).permuted(x),
-    "seed": lambda x: np.random.seed(x[0]),
+    "seed": lambda x: np.random.seed(x[0]),  # noqa: NPY002
     "fsum": lambda x: math.fsum(x),
     "dist": lambda x: math.dist(x, x),
     "as_array": lambda x: np.ctypeslib.as_array(x),

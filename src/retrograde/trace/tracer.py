@@ -87,7 +87,7 @@ class Tracer(Symbol):
         if method == "outer" and ufunc in FUNCTIONS and ufunc.nin == 2 and ufunc.signature is None:
             rule = rnp.outer_of(ufunc)
         if rule is None:
-            raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
+            raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"), REASONS.get(ufunc))
         if kwargs and method == "__call__" and not _takes(rule, inputs, kwargs):
             raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
         if out is not None:
@@ -107,7 +107,7 @@ class Tracer(Symbol):
             "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack), "
             "retrograde.numpy.full(shape, x) or retrograde.numpy.arange(x); instead of assigning into a plain array (a[i] = x) "
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
-            "NumPy use one that works on traced arrays."
+            "NumPy use one that works on traced arrays: retrograde.scipy.linalg and retrograde.scipy.special have SciPy's."
         )
 
     # -- conversion to Python numbers
