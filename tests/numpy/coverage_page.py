@@ -32,8 +32,8 @@ own ufuncs find them.
   `rg.jit`.
 
 A function without a rule raises an error that says so; none returns a plain array in silence. ndarray's methods and operators are
-those of the functions, and a ufunc's `outer` is there for every binary ufunc with a rule; `reduce` for add, multiply, maximum and
-minimum; `at` for add, multiply, maximum and minimum on a traced array.
+those of the functions, and a ufunc's `outer` is there for every binary ufunc with a rule; `reduce`, `accumulate` and, on a traced
+array, `at` are there for add, multiply, maximum and minimum.
 """
 LIMITS = """
 ## What NumPy decides before anyone is asked
@@ -62,7 +62,7 @@ class Probe:
     """Whether a function works on traced arrays, has a gradient, and is compiled; or what it raised."""
 
     def __init__(self, name, function, given=None):
-        self.gradient = self.compiled = self.driven = self.works = False
+        self.gradient = self.compiled = self.driven = self.works = self.refused = False
         self.error = None
         for args in patterns_of(name):
             if plainly(given or function, args) is None:
@@ -92,6 +92,7 @@ class Probe:
             return found
         except Exception as error:
             self.error = self.error or error
+            self.refused = self.refused or not self.works  # what it takes after that are arguments that do not matter
             return False
 
     @staticmethod
@@ -107,7 +108,7 @@ class Probe:
         return lowered(rg.trace(call)(*arrays))
 
 
-def known(function):
+def known(_name, function):
     """The rule that the protocol finds."""
     try:
         return FUNCTIONS.get(function)
@@ -132,7 +133,7 @@ def section(title, prefix, functions, rule_of):
         elif rule is not None and probe.driven:
             reasons.setdefault(str(probe.error).partition(": ")[2] or str(probe.error), []).append(short)
         else:
-            (own if probe.gradient else missing if probe.driven and not probe.works else plain).append(short)
+            (own if probe.gradient else missing if probe.refused else plain).append(short)
     lines = [f"\n## {title}\n", "| function | gradient | compiled |", "| --- | --- | --- |"]
     lines += [f"| {n} | {'yes' if g else 'none'} | {'yes' if c else 'eager'} |" for n, g, c in rows]
     if reasons:
@@ -148,15 +149,8 @@ def section(title, prefix, functions, rule_of):
     return "\n".join(lines) + "\n", (len(rows), sum(g for _, g, _ in rows), sum(c for *_, c in rows), len(own), refused)
 
 
-def own_numpy(name, function):
-    """The rule for one of NumPy's functions: by the protocol, or under the same name in retrograde.numpy."""
-    if function in (np.array, np.asarray, np.arange, np.full):
-        return getattr(rg.numpy, name.removeprefix("np."))
-    return known(function)
-
-
 def own_scipy(module):
-    """Likewise in one of the modules of retrograde.scipy."""
+    """The rules by name in one of the modules of retrograde.scipy."""
 
     def find(name, _):
         short = name.rpartition(".")[2]
@@ -168,9 +162,9 @@ def own_scipy(module):
 def page():
     """The whole page."""
     spaces = [
-        ("numpy", "np.", functions_of(np, "np"), own_numpy),
-        ("numpy.linalg", "np.linalg.", functions_of(np.linalg, "np.linalg"), own_numpy),
-        ("numpy.fft", "np.fft.", functions_of(np.fft, "np.fft"), own_numpy),
+        ("numpy", "np.", functions_of(np, "np"), known),
+        ("numpy.linalg", "np.linalg.", functions_of(np.linalg, "np.linalg"), known),
+        ("numpy.fft", "np.fft.", functions_of(np.fft, "np.fft"), known),
         ("scipy.linalg", "scipy.linalg.", functions_of(scipy.linalg, "scipy.linalg"), own_scipy(rg.scipy.linalg)),
         ("scipy.special", "scipy.special.", functions_of(scipy.special, "scipy.special"), own_scipy(rg.scipy.special)),
     ]
