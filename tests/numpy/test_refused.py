@@ -3,7 +3,7 @@
 Every callable of NumPy's namespaces, its ufuncs' methods, ndarray's methods, NumPy's random numbers, `scipy.special` and
 `scipy.linalg` is driven with traced arrays in many positions (`driving.py`), whether it has a rule or not. What cannot be driven,
 and what is known to slip through, is listed, and the lists are held to be true. `np.ma` and `np.char` are left out: masks and
-text have no rules, and their classes make plain arrays of their own, which a traced array refuses (see "masked" and "char" below).
+text have no rules, and their classes make plain arrays of their own, which a traced array refuses ("masked", "char" below).
 """
 
 import copy
