@@ -198,6 +198,7 @@ of(np.round, N, decimals=2)
 of(np.round, 100 * A, decimals=-1)
 of(np.round, A, decimals=2)
 of(np.round, A32, 1)
+of(np.around, A, 1)
 
 AXES = [
     {},

@@ -181,6 +181,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return apply(ew.minimum, a, high) if high is not None else a
 
 
+@implements(np.around)
 @implements(np.round)
 def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """To the given number of decimals, halves to even; derivative 0."""

@@ -189,7 +189,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     m, n = a.shape
     if rcond is None:
         rcond = float(np.finfo(a.dtype).eps) * max(m, n)
-    elif rcond == -1:
+    elif not 0 < rcond < 1:  # so LAPACK takes what is no fraction
         rcond = float(np.finfo(a.dtype).eps)
     p, s = _pseudoinverse(a, rcond)
     x = matmul(p, b)

@@ -74,7 +74,10 @@ def polyder(p: Any, m: int = 1) -> Any:
 @implements(np.polyint)
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """The m-th antiderivative's coefficients, with the constants of integration `k` (0)."""
-    p, m = _coefficients(p), int(m)
+    m = int(m)
+    if m == 0:
+        return asarray(p)
+    p = _coefficients(p)
     if m < 0:
         raise ValueError("Order of integral must be positive (see polyder)")
     k = np.zeros(m) if k is None else _coefficients(k)

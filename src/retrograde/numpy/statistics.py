@@ -141,7 +141,7 @@ def _scatter(places: Any, weights: Any, size: int) -> Any:
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple:
     """The number of elements, or the sum of their weights, in each bin, and the bins' edges.
 
-    The derivative is in the weights alone: counts are constant almost everywhere, and edges are taken as given.
+    Counts are constant almost everywhere: they have a derivative in the weights alone. Edges, and so densities, have one too.
     """
     a = ravel(real_array("histogram", a))
     if a.dtype == bool:
@@ -171,7 +171,7 @@ def _edges(a: Any, bins: Any, limits: Any) -> Any:
         edges = array(bins)
         if not is_traced(edges) and np.any(edges[:-1] > edges[1:]):
             raise ValueError("`bins` must increase monotonically, when an array")
-        return ew.stop_gradient(edges)
+        return edges
     count = bins.__index__()
     if count < 1:
         raise ValueError("`bins` must be positive, when an integer")
@@ -184,7 +184,7 @@ def _edges(a: Any, bins: Any, limits: Any) -> Any:
     if not a.size:
         return np.linspace(0.0, 1.0, count + 1)
     dtype = a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
-    first, last = (astype(ew.stop_gradient(f(a)), dtype) for f in (_min, _max))
+    first, last = (astype(f(a), dtype) for f in (_min, _max))
     alike = apply(ew.equal, first, last)
     first, last = where(alike, first - dtype.type(0.5), first), where(alike, last + dtype.type(0.5), last)
     steps = np.arange(count + 1, dtype=dtype)

@@ -87,7 +87,7 @@ class Tracer(Symbol):
         if method == "outer" and ufunc in FUNCTIONS and ufunc.nin == 2 and ufunc.signature is None:
             rule = rnp.outer_of(ufunc)
         if rule is None:
-            raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"))
+            raise _unsupported(_ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}"), REASONS.get(ufunc))
         if kwargs and method == "__call__" and not _takes(rule, inputs, kwargs):
             raise _unsupported_arguments(f"np.{ufunc.__name__}", kwargs)
         if out is not None:
@@ -107,7 +107,7 @@ class Tracer(Symbol):
             "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack), "
             "retrograde.numpy.full(shape, x) or retrograde.numpy.arange(x); instead of assigning into a plain array (a[i] = x) "
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
-            "NumPy use one that works on traced arrays."
+            "NumPy use one that works on traced arrays: retrograde.scipy.linalg and retrograde.scipy.special have SciPy's."
         )
 
     # -- conversion to Python numbers
@@ -167,6 +167,20 @@ class Tracer(Symbol):
             "array (a[i] = x) build the result with np.stack, np.concatenate or np.where"
         )
 
+    # -- copies
+
+    def __copy__(self):
+        return self.snapshot()
+
+    def __deepcopy__(self, memo):
+        return self.snapshot()  # a copy of the trace itself would have no gradient
+
+    def __reduce_ex__(self, protocol):
+        raise TracerConversionError(
+            f"{self!r} cannot be pickled: it stands for a value within its trace. Return it from the traced function "
+            "(has_aux=True for extra results), and save the array that comes out"
+        )
+
     # -- indexing
 
     def __getitem__(self, key):
@@ -212,6 +226,9 @@ class Tracer(Symbol):
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value):
+        return bool(rnp.any(rnp.equal(self, value)))
 
     __iadd__, __isub__, __imul__ = _changing("+=", op.add), _changing("-=", op.sub), _changing("*=", op.mul)
     __itruediv__, __ifloordiv__ = _changing("/=", op.truediv), _changing("//=", op.floordiv)
