@@ -34,7 +34,7 @@ class Backward:
 
 @dataclass
 class Trail:
-    """Where a backward pass came by: `cotangents` of the forward graph's variables, and the equation that each of its own is for."""
+    """Where a backward pass came by: `cotangents` of forward variables, and the forward equation that each of its own is for."""
 
     cotangents: dict[Var, Atom] = field(default_factory=dict)
     origins: dict[Equation, Equation] = field(default_factory=dict)

@@ -18,15 +18,19 @@ from retrograde.ir import Atom, Equation, Graph, Literal, Var
 SUM, PRODUCT, POWER, ATOM = range(4)
 LONGEST = 400  # characters of LaTeX beyond which a formula is no help
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
-).split()
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi",
+    "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma",
+    "Phi", "Psi", "Omega",
+)  # fmt: skip
 _LETTERS = dict(zip(_GREEK, "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"))
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula twice, for people: LaTeX and plain text. `level` says how tightly it binds; `one` is the factor 1, `turned` the transpose."""
+    """A formula twice, for people: LaTeX and plain text.
+
+    `level` says how tightly it binds; `one` is the factor 1, `turned` the transpose.
+    """
 
     tex: str
     text: str
@@ -48,12 +52,16 @@ ONE = Formula("1", "1", ATOM, one=True)
 def symbol(name: str) -> Formula:
     """A name as a symbol: Greek where it is a Greek letter's, trailing digits as an index."""
     base, index = re.fullmatch(r"(.*?)_?(\d*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else "\\mathrm{%s}" % base.replace("_", "\\_")
+    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else f"\\mathrm{{{_upright(base)}}}"
     for word, letter in _LETTERS.items():
         if base == letter:
             tex = "\\" + word
     plain = _LETTERS.get(base, base) + (index or "")
     return Formula(f"{tex}_{{{index}}}" if len(index) > 1 else f"{tex}_{index}" if index else tex, plain)
+
+
+def _upright(name: str) -> str:
+    return name.replace("_", "\\_")
 
 
 def derivative_of(loss: Formula, by: Formula) -> Formula:
@@ -86,7 +94,7 @@ def _fill(template: str, operands: list[Formula], side: str) -> tuple[str, int]:
         after = parts[i + 1][0] if i + 1 < len(parts) else ""
         guarded = bool(text) and text[-1] in "({[|" and after[:1] in ("}", ")", "|", "]", ",", "")
         guarded = guarded or (text.endswith(", ") and level == ATOM)
-        strict = key > 0 and (" - " in text or " / " in text) or level == POWER
+        strict = (key > 0 and (" - " in text or " / " in text)) or level == POWER
         operand = operands[key] if guarded else operands[key].wrapped(min(level + strict, ATOM))
         found += getattr(operand, side)
     return found, level
@@ -130,9 +138,9 @@ def write(graph: Graph, known: Mapping[Var, Formula]) -> list[Formula]:
 def _equation(eq: Equation, operands: list[Formula]) -> Formula:
     name = eq.primitive.name
     if name in ("multiply", "matmul"):
-        left = [f for f in operands if not f.one]
-        if len(left) < 2:
-            return left[0] if left else ONE
+        factors = [f for f in operands if not f.one]
+        if len(factors) < 2:
+            return factors[0] if factors else ONE
         if operands[0].text == "-1":
             right = operands[1].wrapped(PRODUCT)
             return Formula("-" + right.tex, "-" + right.text, PRODUCT)
@@ -153,9 +161,8 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
             return Formula(tex, text)
         chosen = chosen.wrapped(PRODUCT)
         return Formula(f"{tex} \\odot {chosen.tex}", f"{text} ⊙ {chosen.text}", PRODUCT)
-    template = eq.primitive.formula or "\\operatorname{{%s}}(%s)" % (
-        name.replace("_", "\\_"), ", ".join("{%d}" % i for i in range(len(operands)))
-    )  # fmt: skip
+    places = ", ".join(f"{{{i}}}" for i in range(len(operands)))
+    template = eq.primitive.formula or f"\\operatorname{{{{{_upright(name)}}}}}({places})"
     if re.fullmatch(r"\{0\}", template):
         return operands[0]
     tex, level = _fill(template, operands, "tex")
@@ -164,7 +171,8 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
     if name != "matmul":
         return found
     left, right = (transposed(f) for f in operands)
-    turned = Formula(*(f"{getattr(right.wrapped(PRODUCT), s)} {getattr(left.wrapped(PRODUCT), s)}" for s in ("tex", "text")), PRODUCT)
+    right, left = right.wrapped(PRODUCT), left.wrapped(PRODUCT)
+    turned = Formula(f"{right.tex} {left.tex}", f"{right.text} {left.text}", PRODUCT)
     return replace(found, turned=replace(turned, turned=found))
 
 
@@ -173,7 +181,9 @@ def transposed(formula: Formula) -> Formula:
     if formula.turned is not None:
         return formula.turned
     base = formula.wrapped(ATOM)
-    return Formula(base.tex + "^T", base.text + "ᵀ", POWER, turned=formula)
+    text = f"({base.text})" if "/" in base.text and base.text[0] != "(" else base.text
+    tex = f"\\left({base.tex}\\right)" if base.tex.startswith("\\frac") else base.tex
+    return Formula(tex + "^T", text + "ᵀ", POWER, turned=formula)
 
 
 def _sliced(eq: Equation, operand: Formula) -> Formula:

@@ -64,7 +64,8 @@ def run_record(f: Callable, args: Sequence[Any], argnum: int) -> Record:
         if i == wanted:
             parameters = [leaf.atom for leaf in leaves]
         given.append(tree_unflatten(structure, leaves))
-    result = f(*given)
+    with np.errstate(all="ignore"):  # `diagnose` says where a NaN comes from
+        result = f(*given)
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
     graph = builder.finish([as_output(outputs[0])])
@@ -89,6 +90,8 @@ class Record:
         self.outline = outline(passes.graph, names)
         self.steps, self.parameters, self.inputs, found = make_steps(passes, self.outline)
         self._by_name: dict[str, Step] = {step.name: step for step in self}
+        for step in found.values():
+            self._by_name.setdefault(step.name, step)
         for name, var in self.outline.aliases.items():
             if var in found:
                 self._by_name.setdefault(name, found[var])
@@ -114,14 +117,17 @@ class Record:
 
     # -- the ways to look at it
 
-    def table(self, *, numbers: bool = True) -> Any:
+    def table(self, title: str | None = None) -> Any:
         """A rich table: forward, then backward; name, formula, shape, and the number or the norm."""
         from retrograde.explore.tables import record_table
 
-        return record_table(self, numbers=numbers)
+        return record_table(self, title)
 
     def latex(self, form: str = "auto") -> str:
-        """The derivation as on a board. `form`: "graph" says what the graph does, "matrix" a network in the textbook's columns."""
+        """The derivation as on a board. `form` "graph" says what the graph does, "matrix" has a network's layers in columns.
+
+        In the matrix form h is one example's column, as books have it: the parameters' derivatives add up over the examples.
+        """
         from retrograde.explore.board import derivation
 
         return derivation(self, form)

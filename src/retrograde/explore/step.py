@@ -80,17 +80,21 @@ class Step:
         x = np.asarray(self._given[place])[()]
         if example is not None and not (np.ndim(x) and self.shape and np.shape(x)[0] == self.shape[0]):
             raise ShapeError(f"{name} {np.shape(x)} and {self.name} {self.shape} are no batches of one length; leave example out")
-        part = (slice(None),) if example is None else (slice(example, example + 1 or None),)
-        if np.size(x[part] if example is not None else x) * (np.size(self.value) // (1 if example is None else self.shape[0])) > JACOBIAN:
+        rows = 1 if example is None else self.shape[0]
+        if not -rows <= (example or 0) < rows:
+            raise IndexError(f"example {example} of a batch of {rows}")
+        at = (example or 0) % rows
+        part = x if example is None else x[at : at + 1]
+        if np.size(part) * (np.size(self.value) // rows) > JACOBIAN:
             raise ShapeError(f"the Jacobian of {self.name} by {name} is too large to look at; ask for one example of a batch")
 
         def f(moved: Any) -> Any:
             if example is not None:
-                moved = moved if len(x) == 1 else np.concatenate([v for v in (x[:example], moved, x[example:][1:]) if len(v)])
+                moved = np.concatenate([x[:at], moved, x[at + 1 :]])
             out = evaluate(graph, [*self._given[:place], moved, *self._given[place + 1 :]])[0]
-            return out if example is None else out[example]
+            return out if example is None else out[at]
 
-        found = np.asarray(jacobian(f)(x if example is None else x[part]))
+        found = np.asarray(jacobian(f)(part))
         lead = found.ndim - np.ndim(x)
         found = np.moveaxis(found, range(lead), range(-lead, 0)) if lead else found
         return found if example is None else found[0]
@@ -152,7 +156,8 @@ def _short(formula: Formula, stage: Stage, symbols: dict[Var, Formula]) -> Formu
     tex = ", ".join(symbols[var].tex for var in stage.graph.inputs if var in symbols)
     text = ", ".join(symbols[var].text for var in stage.graph.inputs if var in symbols)
     op = stage.call.name if stage.call is not None else stage.name
-    return Formula("\\mathrm{%s}(%s)" % (op.replace("_", "\\_"), tex), f"{op}({text})")
+    shown = op.replace("_", "\\_")
+    return Formula(f"\\mathrm{{{shown}}}({tex})", f"{op}({text})")
 
 
 def closed_form(stage: Stage, symbols: dict[Var, Formula], derivative: bool) -> Formula | None:

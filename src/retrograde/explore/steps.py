@@ -60,13 +60,16 @@ def outline(graph: Graph, names: Mapping[str, Var]) -> Outline:
     marked = {var for var in first if var not in roots and kind_of(var.type.dtype) in "fc"}
     own = [eq for eq in graph.equations if not all(out in roots for out in eq.outputs)]
     inside = {out for eq in own if (call := _call(eq)) is not None for out in eq.outputs if layers.get(out) is not call}
-    marked = ((marked - inside) | set(layers) | {loss}) & {out for eq in own for out in eq.outputs}
+    made = {out for eq in own for out in eq.outputs}
+    marked = {var for var in made if var is loss or var in layers or (var in marked and var not in inside)}
     groups = _gather(own, marked)
     taken: set[str] = set()
     stages, symbols = [], {}
     inputs = _input_symbols(graph, first, layers, taken)
     symbols.update(inputs)
     pieces = _pieces(graph, roots, inputs, first, taken)
+    constants = {var: first[var] for var in graph.constants if var in first}
+    symbols.update({var: _unique(name, taken) for var, name in constants.items()})
     symbols.update({piece.view.outputs[0]: piece.name for piece in pieces})  # type: ignore[misc]
     called = {out: name for out, (name, _) in _layer_names(layers).items()}
     for out, equations in groups:
@@ -201,7 +204,7 @@ def _pieces(
     graph: Graph, roots: Mapping[Var, Var], inputs: Mapping[Var, str], first: Mapping[Var, str], taken: set[str]
 ) -> list[Piece]:
     """The x[i] of inputs that are read piece by piece, with names: the user's own, or b0, b1, ... of b."""
-    made, pieces = graph.producers(), []
+    pieces: list[Piece] = []
     for eq in graph.equations:
         if eq.primitive.name != "slice" or eq.inputs[0] not in inputs:
             continue
@@ -220,7 +223,7 @@ def _pieces(
         name = first.get(out) or f"{base}{index}"
         if known := next((p for p in pieces if p.root is root and p.view.equations[0].params == eq.params), None):
             pieces.append(Piece(known.name, root, Graph((root,), chain, (out,))))  # type: ignore[arg-type]
-        elif made:
+        else:
             pieces.append(Piece(_unique(name, taken), root, Graph((root,), chain, (out,))))  # type: ignore[arg-type]
     return pieces
 

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from retrograde.explore.record import Record
+    from retrograde.explore.step import Step
 
 WIDEST = 60  # characters of a formula
 
@@ -38,26 +39,31 @@ def rows(record: Record) -> list[tuple[str, str, Any, bool]]:
     start = record._by_name.get("h0")
     if start is not None and start.kind == "input":
         found.insert(0, ("h0", start.name, start.value, False))
-    pending = [p for p in record.parameters]
+    pending = list(record.parameters)
     for step in reversed(record.steps):
         if step.cotangent is None:
             continue
         if step.name != record.loss_name:
             found.append(_backward_row(record, step))
-        mine = [p for p in pending if p.readers and p.readers[0] == step.name]
-        for parameter in sorted(mine, key=lambda p: p.shape != step.shape[-len(p.shape) :]):
+        for parameter in parameters_of(record, step):
             found.append(_backward_row(record, parameter))
             pending.remove(parameter)
     found += [_backward_row(record, parameter) for parameter in pending]
     return found
 
 
-def _backward_row(record: Record, step: Any) -> tuple[str, str, Any, bool]:
+def parameters_of(record: Record, step: Step) -> list[Step]:
+    """The parameters that a step is the first to read, biases in front: whose derivatives drop out at its cotangent."""
+    mine = [p for p in record.parameters if p.readers and p.readers[0] == step.name]
+    return sorted(mine, key=lambda p: p.shape != step.shape[len(step.shape) - len(p.shape) :])
+
+
+def _backward_row(record: Record, step: Step) -> tuple[str, str, Any, bool]:
     formula = step.backward.text if step.backward is not None else "0"
     return record.derivative(step).text, formula, step.cotangent, True
 
 
-def record_table(record: Record, numbers: bool = True, title: str | None = None) -> Any:
+def record_table(record: Record, title: str | None = None) -> Any:
     """Forward, then backward: name, formula, shape, and the number or the norm."""
     from rich import box
     from rich.table import Table
@@ -65,7 +71,7 @@ def record_table(record: Record, numbers: bool = True, title: str | None = None)
 
     title = f"{record.title}: {record.loss_name} = {record.loss:.6g}" if title is None else title
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in ("name", "formula", "shape", *(("value",) if numbers else ())):
+    for heading in ("name", "formula", "shape", "value"):
         table.add_column(heading, justify="left" if heading in ("name", "formula") else "right", no_wrap=True)
     before = False
     for name, formula, value, backward in rows(record):
@@ -73,8 +79,7 @@ def record_table(record: Record, numbers: bool = True, title: str | None = None)
             table.add_section()
         before = backward
         shown = formula if len(formula) <= WIDEST else formula[: WIDEST - 1] + "…"
-        cells = [Text(name), Text(shown), size_text(np.shape(value))]
-        table.add_row(*cells, *((number_text(value),) if numbers else ()))
+        table.add_row(Text(name), Text(shown), size_text(np.shape(value)), number_text(value))
     return table
 
 
@@ -87,4 +92,4 @@ def as_text(table: Any, width: int = 130) -> str:
     return file.getvalue().rstrip()
 
 
-__all__ = ["as_text", "norm", "number_text", "record_table", "rows", "size_text"]
+__all__ = ["as_text", "norm", "number_text", "parameters_of", "record_table", "rows", "size_text"]

@@ -1,7 +1,8 @@
 """Names for values while a function is traced: the user's variables, read from their frames, and the calls of layers.
 
 Whenever an equation is recorded, the local variables of the user's functions are looked at. A variable that stands for
-several values one after another, as in a loop, numbers them: h0, h1, h2. So do the elements of a list.
+several values one after another, as in a loop, numbers them: h0, h1, h2 (from h1 on where it was a plain array before). So do
+the elements of a list.
 """
 
 from __future__ import annotations
@@ -42,15 +43,18 @@ class Watch:
 
     def __init__(self, builder: Builder):
         self.builder = builder
-        self.seen: dict[str, list[Var]] = {}
+        self.seen: dict[str, list[Var | None]] = {}  # None for what was a plain array at first
         self.listed: dict[str, Var] = {}
+        self.arrays: dict[int, tuple[str, Any]] = {}  # plain arrays by identity, which they keep while they are held here
         self.calls: list[Call] = []
         builder.locate = self.locate
 
     def locate(self) -> Place | None:
         """The user's line for the equation that is being recorded; on the way to it, what its variables are called."""
-        frame = sys._getframe(1)
-        place, call, users = None, None, []
+        frame: Any = sys._getframe(1)
+        place: Place | None = None
+        call: Call | None = None
+        users: list[Any] = []
         while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
             file = frame.f_code.co_filename
             layer = frame.f_locals.get("self") if frame.f_code.co_name == "__call__" else None
@@ -65,7 +69,7 @@ class Watch:
                     place = Place((file, frame.f_lineno, frame.f_code.co_name))
             frame = frame.f_back
         for user in reversed(users):
-            self._look(user.f_locals)
+            self._look(user.f_locals, user.f_code.co_freevars)
         if place is None:
             found = user_location()
             place = Place(found) if found is not None else None
@@ -78,14 +82,23 @@ class Watch:
             if call.frame is frame:
                 return call
         own = {key: getattr(layer, key) for key in layer.dynamic} if layer is not None else {}
-        found = {key: value.atom for key, value in own.items() if isinstance(value, Tracer) and value._builder is self.builder}
+        found = {}
+        for key, value in own.items():
+            if isinstance(value, Tracer) and value._builder is self.builder and isinstance(value.atom, Var):
+                found[key] = value.atom
         self.calls.append(Call(frame, name, found))
         return self.calls[-1]
 
-    def _look(self, variables: dict[str, Any]) -> None:
+    def _look(self, variables: dict[str, Any], around: tuple[str, ...]) -> None:
         for name, value in list(variables.items()):
             if isinstance(value, Tracer):
                 self._note(name, value)
+            elif isinstance(value, np.ndarray):
+                if name in around:
+                    self.arrays[id(value)] = name, value
+                else:
+                    self.arrays.setdefault(id(value), (name, value))
+                    self.seen.setdefault(name, [None])
             elif type(value) in (list, tuple) and len(value) <= LISTED:
                 for i, element in enumerate(value):
                     if isinstance(element, Tracer) and element._builder is self.builder and isinstance(element.atom, Var):
@@ -102,7 +115,15 @@ class Watch:
         found = dict(self.listed)
         for name, values in self.seen.items():
             for i, var in enumerate(values):
+                if var is None:
+                    continue
                 found.setdefault(name if len(values) == 1 else f"{name}{i}", var)
+        for value, var in self.builder._lifted.values():
+            while id(value) not in self.arrays and isinstance(value, np.ndarray) and value.base is not None:
+                value = value.base  # a view that was taken on the way, by a product of a matrix and a vector
+            if id(value) in self.arrays:
+                found.setdefault(self.arrays[id(value)][0], var)
+        self.arrays.clear()
         for call in self.calls:
             call.frame = None
         return found
