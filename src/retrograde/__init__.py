@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "fit", "fori_loop",
-    "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load",
-    "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy", "set_threads",
-    "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
+    "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
+    "linearize", "load", "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy",
+    "set_threads", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {

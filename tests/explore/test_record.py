@@ -303,3 +303,72 @@ def test_a_loss_of_nothing_is_a_record_of_zeros():
     assert "dl/dw" in str(record)
     same = rg.explore(lambda w: w)(np.float64(2.0))
     assert same["w"].cotangent == 1.0
+
+
+def test_the_record_is_of_the_arrays_as_they_were():
+    w = np.ones(3)
+    record = rg.explore(lambda w: np.sum(w * w))(w)
+    w[:] = 7.0
+    np.testing.assert_array_equal(record["w"].value, np.ones(3))
+    np.testing.assert_array_equal(record["l"].jacobian, 2 * np.ones(3))
+
+
+def test_several_arguments_and_keywords():
+    def loss(w, v, power=1.0):
+        return np.sum(w * v) ** power
+
+    record = rg.explore(loss, argnums=(0, 1))(np.ones(3), np.full(3, 2.0), power=2.0)
+    assert [p.name for p in record.parameters] == ["w", "v"]
+    np.testing.assert_array_equal(record["v"].cotangent, np.full(3, 12.0))
+
+
+def test_inside_another_transform_there_is_nothing_to_show():
+    with pytest.raises(DifferentiationError, match="outside of jit"):
+        rg.jit(lambda w: rg.explore(lambda v: np.sum(v))(w).loss)(np.ones(2))
+
+
+def test_formulas_have_the_parentheses_they_need():
+    def loss(p, x):
+        a = p * (x - (p - 1.0))
+        b = np.negative(-a) / (a * x)
+        c = np.sum(b) * np.log(p) ** 2.0
+        return c * np.where(p > 0.0, p, -p)
+
+    record = rg.explore(loss)(np.float64(2.0), np.float64(3.0))
+    assert str(record["a"].formula) == "p · (x - (p - 1))"
+    assert str(record["b"].formula) == "-(-a) / (a · x)"
+    assert record["b"].formula.tex == "\\frac{-(-a)}{a \\cdot x}"
+    assert str(record["c"].formula) == "b · (log p)²"
+    assert str(record["l"].formula) == "c · (p > 0 ? p : -p)"
+
+
+def test_a_formula_of_sums_says_what_is_summed():
+    def loss(w, x):
+        a = np.sum(w * x) * w
+        return np.sum(a)
+
+    assert str(rg.explore(loss)(np.ones(3), np.ones(3))["a"].formula) == "(Σ w · x) · w"
+
+
+def test_written_formulas_compute_what_the_step_computes():
+    """The plain text of elementwise formulas, read back as Python, gives the values and the cotangents."""
+
+    def loss(p, x):
+        f = p * np.sin(x) - x / p
+        h = np.exp(f * 0.5) + f
+        g = np.sqrt(h + 9.0) * np.tanh(f)
+        return (g - x) ** 2
+
+    record = rg.explore(loss)(np.float64(1.3), np.float64(0.7))
+    names = {s.name: float(s.value) for s in record}
+    names |= {f"d{n}": float(record[n].cotangent) for n in "pfhg"} | {"sin": np.sin, "exp": np.exp, "sqrt": np.sqrt}
+    names |= {"tanh": np.tanh, "cos": np.cos}
+
+    def read(formula):
+        text = str(formula).replace("·", "*").replace("²", "**2").replace("^", "**").replace("dl/d", "d")
+        return eval(text, names)
+
+    for name in "fhgl":
+        assert read(record[name].formula) == pytest.approx(float(record[name].value), rel=1e-5), name
+    for name in "pfhg":
+        assert read(record[name].backward) == pytest.approx(float(record[name].cotangent), rel=1e-5), name

@@ -15,14 +15,20 @@ import numpy as np
 
 from retrograde.ir import Atom, Equation, Graph, Literal, Var
 
-SUM, PRODUCT, POWER, ATOM = range(4)
-LONGEST = 400  # characters of LaTeX beyond which a formula is no help
+CHOICE, SUM, PRODUCT, POWER, ATOM = range(5)
+LONGEST = 240  # characters of LaTeX beyond which a formula is no help
 _GREEK = (
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi",
     "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma",
     "Phi", "Psi", "Omega",
 )  # fmt: skip
 _LETTERS = dict(zip(_GREEK, "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"))
+
+
+_SIGNS = {
+    "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "infty": "∞", "ldots": "…", "leftarrow": "←",
+    "wedge": "∧", "vee": "∨", "neg": "¬",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ def plain_template(template: str) -> str:
     rules = [
         (r"\\frac" + operand + operand, r"\1 / \2"), (r"e\^" + operand, r"exp(\1)"), (r"\\sqrt" + operand, r"sqrt(\1)"),
         (r"\\(?:operatorname|mathrm)" + operand, r"\1"), (r"\^" + operand, r"^\1"), (r"\\cdot", "·"), (r"\\sigma", "sigmoid"),
-        (r"\^T", "ᵀ"), (r"\^2", "²"), (r"\\sum", "Σ"), (r"\\,", ""), (r"\\(\w+)", r"\1"),
+        (r"\^T", "ᵀ"), (r"\^2", "²"), (r"\\sum", "Σ"), (r"\\,", ""),
+        *((rf"\\{word}\b", sign) for word, sign in _SIGNS.items()), (r"\\(\w+)", r"\1"),
     ]  # fmt: skip
     for pattern, to in rules:
         template = re.sub(pattern, to, template)
@@ -96,15 +103,20 @@ def _fill(template: str, operands: list[Formula], side: str) -> tuple[str, int]:
         guarded = guarded or (text.endswith(", ") and level == ATOM)
         strict = (key > 0 and (" - " in text or " / " in text)) or level == POWER
         operand = operands[key] if guarded else operands[key].wrapped(min(level + strict, ATOM))
+        if found and not guarded and operand.text.startswith("-"):
+            operand = operand.wrapped(ATOM)
         found += getattr(operand, side)
-    return found, level
+    far = re.match(r"\\(sum|prod|log|max|min|exists|forall)\S* |(Σ|prod|log|max|min)\S* ", template)
+    return found, SUM if far else level  # a sum of all that follows it is put in parentheses as a factor
 
 
 def _level(shape: str) -> int:
     """How tightly a template binds, by the signs in it that stand in no bracket."""
     while (bare := re.sub(r"\([^()]*\)|\{[^{}]*\}", "", shape)) != shape:
         shape = bare
-    if re.search(r"\S (\+|-|<|>|=|\?|\\le|\\ge|\\ne\w*) \S", shape):
+    if re.search(r"\S (<|>|=|\?|≤|≥|≠|\\leq?|\\geq?|\\neq?) \S|\\,\?", shape):
+        return CHOICE
+    if re.search(r"\S [-+] \S", shape):
         return SUM
     if "\\cdot" in shape or "·" in shape or shape.startswith("-") or re.search(r"\S [/x]|\\(sum|prod|log)|^Σ|^log", shape):
         return PRODUCT
@@ -125,13 +137,16 @@ def write(graph: Graph, known: Mapping[Var, Formula]) -> list[Formula]:
     def of(atom: Atom) -> Formula:
         return literal(atom.value) if isinstance(atom, Literal) else found[atom]
 
+    for var, value in graph.constants.items():
+        if value.size and value.dtype.kind in "fiu" and (value == value.flat[0]).all():
+            found.setdefault(var, literal(value.flat[0]))
     for var in (*graph.inputs, *graph.constants):
         found.setdefault(var, Formula("\\cdots", "…") if var.type.shape else Formula("c", "c"))
     for eq in graph.equations:
         formula = _equation(eq, [of(atom) for atom in eq.inputs])
         for i, out in enumerate(eq.outputs):
             part = Formula(f"{formula.wrapped(ATOM).tex}_{{{i}}}", f"{formula.wrapped(ATOM).text}[{i}]")
-            found.setdefault(out, part if eq.primitive.multiple else formula)
+            found.setdefault(out, part if len(eq.outputs) > 1 else formula)
     return [of(atom) for atom in graph.outputs]
 
 
@@ -208,4 +223,4 @@ def sum_of(terms: list[Formula]) -> Formula:
     return Formula(" + ".join(t.tex for t in terms), " + ".join(t.text for t in terms), SUM)
 
 
-__all__ = ["ATOM", "LONGEST", "ONE", "PRODUCT", "Formula", "derivative_of", "literal", "sum_of", "symbol", "write"]
+__all__ = ["ATOM", "LONGEST", "ONE", "PRODUCT", "SUM", "Formula", "derivative_of", "literal", "sum_of", "symbol", "write"]

@@ -13,10 +13,10 @@ from retrograde.explore.formula import Formula, derivative_of, symbol
 from retrograde.explore.step import Step, make_steps
 from retrograde.explore.steps import outline
 from retrograde.explore.watch import Watch
-from retrograde.ir import Equation, Graph, Literal, Var, evaluate
-from retrograde.trace import tracing
+from retrograde.ir import Graph, Literal, Var, evaluate
+from retrograde.trace import Tracer, tracing
 from retrograde.trace.trace import as_output, input_names, new_input
-from retrograde.transforms import check_scalar, differentiable, positions_of
+from retrograde.transforms import check_scalar, differentiable, positions_of, wanted_of, with_kwargs
 from retrograde.tree import tree_flatten, tree_unflatten
 
 
@@ -44,25 +44,24 @@ class Passes:
         atom = self.trail.cotangents.get(var)
         return None if atom is None or (isinstance(atom, Var) and atom not in self.values) else self.value(atom)
 
-    def readers(self, atom: Any) -> list[Equation]:
-        """The equations of the backward pass that read a value."""
-        return [eq for eq in self.backward.graph.equations if atom in eq.inputs]
 
-
-def run_record(f: Callable, args: Sequence[Any], argnum: int) -> Record:
+def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: int | Sequence[int]) -> Record:
     """Trace `f` at `args` with its numbers, run the backward pass, and gather both into steps."""
-    (wanted,) = positions_of((argnum,), args)
+    wanted = positions_of(wanted_of(argnums)[0], args)
+    f = with_kwargs(f, kwargs)
     builder = tracing(concrete=True)
     watch = Watch(builder)
-    given, parameters = [], []
+    given: list[Any] = []
+    parameters: list[Any] = []
     for i, (arg, names) in enumerate(zip(args, input_names(f, args))):
         leaves, structure = tree_flatten(arg)
+        leaves = [_own(x, name) for x, name in zip(leaves, names)]
         leaves = [
-            new_input(builder, differentiable(x, name) if i == wanted else x, name) if i == wanted or _is_float(x) else x
+            new_input(builder, differentiable(x, name) if i in wanted else x, name) if i in wanted or _is_float(x) else x
             for x, name in zip(leaves, names)
         ]
-        if i == wanted:
-            parameters = [leaf.atom for leaf in leaves]
+        if i in wanted:
+            parameters += [leaf.atom for leaf in leaves]
         given.append(tree_unflatten(structure, leaves))
     with np.errstate(all="ignore"):  # `diagnose` says where a NaN comes from
         result = f(*given)
@@ -72,6 +71,15 @@ def run_record(f: Callable, args: Sequence[Any], argnum: int) -> Record:
     if any(var.type.dtype.kind == "c" for var in graph.inputs):
         raise DifferentiationError("explore shows real numbers; take complex parameters apart into real and imaginary parts")
     return Record(Passes(graph, builder.values, parameters), watch.names(), getattr(f, "__name__", "the loss"))
+
+
+def _own(leaf: Any, name: str) -> Any:
+    """An argument as it is now: the record outlives changes of the caller's arrays."""
+    if isinstance(leaf, Tracer):
+        raise DifferentiationError(
+            f"explore shows numbers, and `{name}` is {leaf!r}, which has none to show; call it outside of jit, grad and vmap"
+        )
+    return leaf.copy() if type(leaf) is np.ndarray else leaf
 
 
 def _is_float(leaf: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograde.autodiff import backprop
 from retrograde.errors import DifferentiationError, ShapeError
-from retrograde.explore.formula import ATOM, LONGEST, ONE, PRODUCT, Formula, derivative_of, sum_of, symbol, write
+from retrograde.explore.formula import ATOM, LONGEST, ONE, PRODUCT, SUM, Formula, derivative_of, sum_of, symbol, write
 from retrograde.explore.steps import Outline, Stage
 from retrograde.explore.watch import source_line
 from retrograde.ir import Graph, Var, evaluate
@@ -171,10 +171,10 @@ def closed_form(stage: Stage, symbols: dict[Var, Formula], derivative: bool) -> 
     y = str(int(labels[0].flat[0])) if labels[0].size == 1 else "y"
     if derivative:
         tex, text = f"\\operatorname{{softmax}}({f.tex}) - \\operatorname{{onehot}}({y})", f"softmax({f.text}) - onehot({y})"
-        return Formula(tex, text, 0) if n == 1 else Formula(f"\\frac{{1}}{{{n}}} ({tex})", f"({text}) / {n}", PRODUCT)
+        return Formula(tex, text, SUM) if n == 1 else Formula(f"\\frac{{1}}{{{n}}} ({tex})", f"({text}) / {n}", PRODUCT)
     tex, text = f"\\log \\sum e^{{{f.tex}}} - {f.tex}[{y}]", f"log Σ exp({f.text}) - {f.text}[{y}]"
     if n == 1:
-        return Formula(tex, text, 0)
+        return Formula(tex, text, SUM)
     return Formula(f"\\operatorname{{mean}}({tex})", f"mean({text})")
 
 

@@ -72,6 +72,7 @@ def outline(graph: Graph, names: Mapping[str, Var]) -> Outline:
     symbols.update({var: _unique(name, taken) for var, name in constants.items()})
     symbols.update({piece.view.outputs[0]: piece.name for piece in pieces})  # type: ignore[misc]
     called = {out: name for out, (name, _) in _layer_names(layers).items()}
+    order, producers = {eq: i for i, eq in enumerate(graph.equations)}, graph.producers()
     for out, equations in groups:
         call = layers.get(out)
         wanted = called.get(out) or first.get(out) or ("l" if out is loss else equations[-1].primitive.name)
@@ -82,7 +83,7 @@ def outline(graph: Graph, names: Mapping[str, Var]) -> Outline:
             eq.primitive.name for eq in equations if eq.primitive.lowering != "view" and eq.primitive.name != "astype"
         )) or equations[-1].primitive.name  # fmt: skip
         source = next((eq.source for eq in reversed(equations) if eq.source is not None), None)
-        stages.append(Stage(name, op, out, _closed(graph, equations, out, roots), source, call))
+        stages.append(Stage(name, op, out, _closed(graph, equations, out, roots, order, producers), source, call))
     aliases = {name: var for name, var in names.items() if name not in taken and var in symbols}
     if called and "h0" not in taken:
         start = next(stage for stage in stages if stage.out in called)
@@ -155,9 +156,11 @@ def _gather(equations: Sequence[Equation], marked: set[Var]) -> list[tuple[Var, 
         marked = marked | shared
 
 
-def _closed(graph: Graph, equations: list[Equation], out: Var, roots: Mapping[Var, Var]) -> Graph:
+def _closed(
+    graph: Graph, equations: list[Equation], out: Var, roots: Mapping[Var, Var], order: Mapping[Equation, int],
+    made: Mapping[Var, Equation],
+) -> Graph:
     """The equations as a graph by itself; views of inputs that they read are part of it."""
-    made = graph.producers()
     wanted = {out for eq in equations for out in eq.outputs}
     views: list[Equation] = []
     inputs: dict[Var, None] = {}
@@ -170,7 +173,6 @@ def _closed(graph: Graph, equations: list[Equation], out: Var, roots: Mapping[Va
                 stack.append(made[var].inputs[0])  # type: ignore[arg-type]
         else:
             inputs[var] = None
-    order = {eq: i for i, eq in enumerate(graph.equations)}
     constants = {var: graph.constants[var] for var in inputs if var in graph.constants}
     taken = tuple(var for var in inputs if var not in constants)
     return Graph(taken, sorted([*views, *equations], key=order.__getitem__), (out,), constants)
@@ -205,6 +207,7 @@ def _pieces(
 ) -> list[Piece]:
     """The x[i] of inputs that are read piece by piece, with names: the user's own, or b0, b1, ... of b."""
     pieces: list[Piece] = []
+    consumers = graph.consumers()
     for eq in graph.equations:
         if eq.primitive.name != "slice" or eq.inputs[0] not in inputs:
             continue
@@ -214,14 +217,15 @@ def _pieces(
         if limit[0] != start[0] + 1 or root.type.shape[0] == 1 or not all(whole):
             continue
         out, chain = eq.outputs[0], [eq]
-        follow = [e for e in graph.equations if e.primitive.name == "reshape" and out in e.inputs]
+        follow = [e for e in consumers.get(out, ()) if e.primitive.name == "reshape"]
         if len(follow) == 1:
             chain.append(follow[0])
             out = follow[0].outputs[0]
         index = start[0]
         base = inputs[root]  # type: ignore[index]
         name = first.get(out) or f"{base}{index}"
-        if known := next((p for p in pieces if p.root is root and p.view.equations[0].params == eq.params), None):
+        known = next((p for p in pieces if p.root is root and p.view.equations[0].params == eq.params), None)
+        if known is not None:
             pieces.append(Piece(known.name, root, Graph((root,), chain, (out,))))  # type: ignore[arg-type]
         else:
             pieces.append(Piece(_unique(name, taken), root, Graph((root,), chain, (out,))))  # type: ignore[arg-type]

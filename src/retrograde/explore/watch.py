@@ -43,7 +43,7 @@ class Watch:
 
     def __init__(self, builder: Builder):
         self.builder = builder
-        self.seen: dict[str, list[Var | None]] = {}  # None for what was a plain array at first
+        self.seen: dict[str, dict[Var | None, None]] = {}  # None for what was a plain array at first
         self.listed: dict[str, Var] = {}
         self.arrays: dict[int, tuple[str, Any]] = {}  # plain arrays by identity, which they keep while they are held here
         self.calls: list[Call] = []
@@ -98,7 +98,7 @@ class Watch:
                     self.arrays[id(value)] = name, value
                 else:
                     self.arrays.setdefault(id(value), (name, value))
-                    self.seen.setdefault(name, [None])
+                    self.seen.setdefault(name, {None: None})
             elif type(value) in (list, tuple) and len(value) <= LISTED:
                 for i, element in enumerate(value):
                     if isinstance(element, Tracer) and element._builder is self.builder and isinstance(element.atom, Var):
@@ -106,9 +106,7 @@ class Watch:
 
     def _note(self, name: str, value: Tracer) -> None:
         if value._builder is self.builder and isinstance(value.atom, Var) and name.isidentifier():
-            values = self.seen.setdefault(name, [])
-            if value.atom not in values:
-                values.append(value.atom)
+            self.seen.setdefault(name, {})[value.atom] = None
 
     def names(self) -> dict[str, Var]:
         """Every name with its value, in the order in which they were seen; the frames are let go."""
