@@ -350,6 +350,17 @@ def test_a_formula_of_sums_says_what_is_summed():
     assert str(rg.explore(loss)(np.ones(3), np.ones(3))["a"].formula) == "(Σ w · x) · w"
 
 
+def test_a_part_that_is_read_is_no_whole():
+    def loss(w):
+        g = w * 2.0
+        return np.sum(g[::2])
+
+    record = rg.explore(loss)(np.ones(4))
+    assert str(record["l"].formula) == "Σ g[0:4:2]"
+    assert str(record["g"].backward) == "embed(1)"
+    np.testing.assert_array_equal(record["g"].cotangent, [1, 0, 1, 0])
+
+
 def test_written_formulas_compute_what_the_step_computes():
     """The plain text of elementwise formulas, read back as Python, gives the values and the cotangents."""
 

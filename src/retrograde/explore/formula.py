@@ -91,7 +91,10 @@ def plain_template(template: str) -> str:
 
 def _fill(template: str, operands: list[Formula], side: str) -> tuple[str, int]:
     """The template with its operands, in parentheses where they need them; and how tightly the whole binds."""
-    parts = [(text, int(key) if key else None) for text, key, _, _ in string.Formatter().parse(template)]
+    parts: list[tuple[str, int | None]] = [("", None)]
+    for text, field, _, _ in string.Formatter().parse(template):  # which ends a part at each brace that is written twice
+        before = parts.pop()[0] if parts[-1][1] is None else ""
+        parts.append((before + text, int(field) if field else None))
     level = _level("".join(text + ("x" if key is not None else "") for text, key in parts))
     found = ""
     for i, (text, key) in enumerate(parts):
@@ -103,7 +106,7 @@ def _fill(template: str, operands: list[Formula], side: str) -> tuple[str, int]:
         guarded = guarded or (text.endswith(", ") and level == ATOM)
         strict = (key > 0 and (" - " in text or " / " in text)) or level == POWER
         operand = operands[key] if guarded else operands[key].wrapped(min(level + strict, ATOM))
-        if found and not guarded and operand.text.startswith("-"):
+        if found and not guarded and level > CHOICE and operand.text.startswith("-"):
             operand = operand.wrapped(ATOM)
         found += getattr(operand, side)
     far = re.match(r"\\(sum|prod|log|max|min|exists|forall)\S* |(Σ|prod|log|max|min)\S* ", template)
@@ -167,6 +170,8 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
         if eq.params["axes"] != (*range(len(eq.params["axes"]) - 2), len(eq.params["axes"]) - 1, len(eq.params["axes"]) - 2):
             return operands[0]
         return transposed(operands[0])
+    if name == "embed":  # a part among zeros: what a slice's pullback makes
+        return Formula(f"\\operatorname{{embed}}({operands[0].tex})", f"embed({operands[0].text})")
     if name == "slice":
         return _sliced(eq, operands[0])
     if name == "select" and isinstance(eq.inputs[2], Literal) and eq.inputs[2].value == 0:
