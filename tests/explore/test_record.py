@@ -195,6 +195,14 @@ def test_a_classifiers_record_agrees_with_backpropagation_by_hand(widths):
     assert str(record["l"].formula) == f"mean(log Σ exp(f{last}) - f{last}[y])"
 
 
+def test_weighted_cross_entropy_has_no_formula_of_the_plain_one():
+    net, x, _ = network((3, 4, 3))
+    y, weights = np.array([0, 2, 1, 1, 0, 2]), np.arange(1.0, 7.0)
+    record = rg.explore(lambda net, x, labels: cross_entropy(net(x), labels, sample_weight=weights))(net, x, y)
+    assert "softmax" not in str(record["f1"].backward)
+    assert "onehot(labels)" in str(rg.explore(lambda net, x, labels: cross_entropy(net(x), labels))(net, x, y)["f1"].backward)
+
+
 def test_jacobians_of_layers():
     net, x, y = network((3, 4, 2))
     record = rg.explore(lambda net, x, y: mse(net(x), y))(net, x, y)

@@ -92,9 +92,9 @@ def plain_template(template: str) -> str:
 def _fill(template: str, operands: list[Formula], side: str) -> tuple[str, int]:
     """The template with its operands, in parentheses where they need them; and how tightly the whole binds."""
     parts: list[tuple[str, int | None]] = [("", None)]
-    for text, field, _, _ in string.Formatter().parse(template):  # which ends a part at each brace that is written twice
+    for text, place, _, _ in string.Formatter().parse(template):  # which ends a part at each brace that is written twice
         before = parts.pop()[0] if parts[-1][1] is None else ""
-        parts.append((before + text, int(field) if field else None))
+        parts.append((before + text, int(place) if place else None))
     level = _level("".join(text + ("x" if key is not None else "") for text, key in parts))
     found = ""
     for i, (text, key) in enumerate(parts):

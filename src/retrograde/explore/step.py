@@ -164,11 +164,14 @@ def closed_form(stage: Stage, symbols: dict[Var, Formula], derivative: bool) -> 
     """The softmax cross-entropy of labels as books write it: its graph, which takes the maximum out first, is longer."""
     if stage.call is None or stage.call.name != "cross_entropy" or len(stage.graph.inputs) != 1:
         return None
-    labels = [value for value in stage.graph.constants.values() if kind_of(value.dtype) in "iu"]
+    constants = stage.graph.constants  # the labels alone: with weights it is another formula
     f, n = symbols.get(stage.graph.inputs[0]), stage.graph.inputs[0].type.shape[0]
-    if len(labels) != 1 or f is None:
+    if len(constants) != 1 or f is None:
         return None
-    y = str(int(labels[0].flat[0])) if labels[0].size == 1 else "y"
+    ((var, labels),) = constants.items()
+    if kind_of(labels.dtype) not in "iu" or labels.size != n:
+        return None
+    y = str(int(labels.flat[0])) if n == 1 else symbols[var].text if var in symbols else "y"
     if derivative:
         tex, text = f"\\operatorname{{softmax}}({f.tex}) - \\operatorname{{onehot}}({y})", f"softmax({f.text}) - onehot({y})"
         return Formula(tex, text, SUM) if n == 1 else Formula(f"\\frac{{1}}{{{n}}} ({tex})", f"({text}) / {n}", PRODUCT)
