@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from retrograde.compile import jit
 from retrograde.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from retrograde.custom import checkpoint, custom_pullback, stop_gradient
+from retrograde.explore import explore
 from retrograde.numpy.updating import at
 from retrograde.pushforward import hessian, hvp, jacfwd, jvp, linearize
 from retrograde.runtime.team import get_threads, set_threads
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "fit", "fori_loop", "get_threads",
-    "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linearize", "load",
-    "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy", "set_threads",
-    "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
+    "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "fit", "fori_loop",
+    "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
+    "linearize", "load", "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy",
+    "set_threads", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {

@@ -62,7 +62,7 @@ class _Linearized:
         result, aux = split_aux(result, has_aux)
         outputs, self.out_structure = tree_flatten(result)
         if scalar:
-            _check_scalar(f, outputs, holomorphic)
+            check_scalar(f, outputs, holomorphic)
         outputs = [as_output(out) for out in outputs]
         if holomorphic:
             check_holomorphic(f, [leaf for leaves in self.leaves for leaf in leaves], outputs)
@@ -372,7 +372,7 @@ def check_directions(f: Callable, leaves: Sequence[Any], outputs: Sequence[Any],
         )
 
 
-def _check_scalar(f: Callable, outputs: list, holomorphic: bool = False) -> None:
+def check_scalar(f: Callable, outputs: list, holomorphic: bool = False) -> None:
     name = getattr(f, "__name__", "the function")
     if len(outputs) != 1:
         raise DifferentiationError(

@@ -9,11 +9,11 @@ only those that some pullback read are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from retrograde.errors import DifferentiationError
-from retrograde.ir import Builder, Equation, Graph, Literal, Var
+from retrograde.ir import Atom, Builder, Equation, Graph, Literal, Var
 from retrograde.ops.reduce import sum_to_shape
 from retrograde.ops.symbol import Symbol
 from retrograde.types import kind_of
@@ -32,8 +32,19 @@ class Backward:
     reached: tuple[int | None, ...]
 
 
-def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward:
-    """The backward pass of `graph` towards the inputs `wrt`; `seeds` are the outputs that get a cotangent."""
+@dataclass
+class Trail:
+    """Where a backward pass came by: `cotangents` of forward variables, and the forward equation that each of its own is for."""
+
+    cotangents: dict[Var, Atom] = field(default_factory=dict)
+    origins: dict[Equation, Equation] = field(default_factory=dict)
+
+
+def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int], trail: Trail | None = None) -> Backward:
+    """The backward pass of `graph` towards the inputs `wrt`; `seeds` are the outputs that get a cotangent.
+
+    A `trail` is filled in with what belongs to what, for those who want to look on.
+    """
     varying = varying_in(graph, wrt)
     builder = Builder(Symbol)
     forward: dict[Var, Symbol] = {}
@@ -59,10 +70,16 @@ def backprop(graph: Graph, wrt: Sequence[Var], seeds: Sequence[int]) -> Backward
         cts = [cotangents.pop(out, None) for out in eq.outputs]
         if all(ct is None for ct in cts) or not any(atom in varying for atom in eq.inputs):
             continue
+        first = len(builder.equations)
         for atom, ct in zip(eq.inputs, pull_equation(eq, cts, value, varying)):
             if ct is not None and atom in varying:
                 accumulate(atom, ct)
+        if trail is not None:
+            trail.cotangents.update((out, builder.atom(ct)) for out, ct in zip(eq.outputs, cts) if ct is not None)
+            trail.origins.update((made, eq) for made in builder.equations[first:])
 
+    if trail is not None:
+        trail.cotangents.update((var, builder.atom(ct)) for var, ct in cotangents.items())
     found = [cotangents.get(var) for var in wrt]
     positions = iter(range(len(wrt)))
     reached = tuple(None if ct is None else next(positions) for ct in found)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograde import fit, nn, optim
-from retrograde.cli.chain import backward_chain, chain_table
+from retrograde import explore, fit, nn, optim
 from retrograde.cli.training import check_out
 from retrograde.errors import ModelError
+from retrograde.nn.losses import cross_entropy
 
 GOAL = 0.97
 SHADES = " .:-=+*#%@"
@@ -60,11 +60,9 @@ def run_demo(*, epochs: int, seed: int, image: int, out: str | None, quiet: bool
 
 
 def _show_chain(console: Any, model: nn.Sequential, pixels: np.ndarray, label: int, number: int) -> None:
-    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
-    links = backward_chain([layer.weight for layer in layers], [layer.bias for layer in layers], pixels, label)
+    record = explore(lambda net, x, y: cross_entropy(net(x), y))(model, pixels[None], np.array([label]))
     guess = int(np.argmax(model(pixels[None])[0]))
     for row in pixels.reshape(8, 8):
         console.print("  " + "".join(2 * SHADES[round(float(v) * (len(SHADES) - 1))] for v in row), markup=False)
     console.print(f"  test image {number}: a {label}, read as {guess}\n")
-    loss = next(float(link.value) for link in links if link.name == "l")
-    console.print(chain_table(links, f"The chain of the backward pass for test image {number}, loss {loss:.4g}"))
+    console.print(record.table(f"The chain of the backward pass for test image {number}, loss {record.loss:.4g}"))
