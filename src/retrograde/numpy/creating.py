@@ -15,26 +15,27 @@ from retrograde.numpy.shaping import broadcast_arrays, broadcast_to, expand_dims
 from retrograde.numpy.table import FUNCTIONS, check_device, implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
-from retrograde.ops.promote import apply, astype, is_traced, promote
+from retrograde.ops.promote import apply, astype, is_traced, own, promote, refuse_subclasses
 
 
-def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0) -> Any:
+def array(object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", ndmin: int = 0) -> Any:
     """What `numpy.array` makes, also of nested lists and tuples of traced arrays and numbers, which it cannot take."""
+    if not _holds_traced(object):
+        refuse_subclasses(object)
+        return shaping.array(np.array(object, dtype, copy=copy, order=order, ndmin=ndmin))
     a = shaping.array(_assembled(object))
     a = a if dtype is None else astype(a, dtype)
     a = reshape(a, (1,) * (ndmin - len(a.shape)) + a.shape) if ndmin > len(a.shape) else a
-    return (shaping.copy(a) if a is object or not is_traced(a) else a) if copy else a
+    return own(a) if copy and is_traced(object) else a
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None) -> Any:
     """As `array`; an array of that dtype stays itself unless `copy`, and with copy=False all else is an error."""
     check_device(device)
-    if not _holds_traced(a):
-        return shaping.array(np.array(a, dtype, copy=copy, order=order))
-    if copy is False and (not is_traced(a) or (dtype is not None and a.dtype != dtype)):
+    if copy is False and _holds_traced(a) and (not is_traced(a) or (dtype is not None and a.dtype != dtype)):
         what = "a list of traced arrays is put together" if not is_traced(a) else f"{a.dtype} is cast to {np.dtype(dtype)}"
         raise ValueError(f"asarray(copy=False) cannot keep the array as it is: {what}. Leave copy out")
-    return array(a, dtype, copy=copy)
+    return array(a, dtype, copy=copy, order=order)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
@@ -51,7 +52,7 @@ def _holds_traced(object: Any) -> bool:
     return any(map(_holds_traced, object)) if isinstance(object, (list, tuple)) else is_traced(object)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Any:
     """An array filled with a value, which may be traced; `numpy.full` cannot take that."""
     check_device(device)
     if not _holds_traced(fill_value):
@@ -79,6 +80,7 @@ def linspace(
     *, device: Any = None,
 ) -> Any:  # fmt: skip
     """`num` numbers evenly spaced between two, which may be arrays."""
+    check_device(device)
     num = _count(num)
     places = num - 1 if endpoint else num
     if dtype is not None and np.dtype(dtype).kind in "iu" and not retstep and places > 0:

@@ -250,7 +250,7 @@ def sqrt_or_zero(x: Any) -> Any:
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    """Cast to `dtype`, an array of its own if `copy`; float to float keeps the derivative, through integers and bools none passes.
+    """Cast to `dtype`, an array of its own if `copy`. Float to float keeps the derivative, integers and bools let none pass.
 
     Complex to real drops the imaginary part, with NumPy's ComplexWarning.
     """

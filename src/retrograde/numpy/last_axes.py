@@ -1,4 +1,4 @@
-"""The functions of `numpy.linalg` that share a name with one of `numpy`: they work along the last axes, for stacks of matrices."""
+"""The functions of `numpy.linalg` that share a name with one of `numpy`: theirs are stacks of matrices."""
 
 from __future__ import annotations
 

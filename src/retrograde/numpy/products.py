@@ -12,7 +12,7 @@ from retrograde.errors import ShapeError
 from retrograde.numpy.complex import conjugate
 from retrograde.numpy.indexing import getitem
 from retrograde.numpy.linear import matmul
-from retrograde.numpy.shaping import array, expand_dims, moveaxis, reshape, squeeze, stack, swapaxes
+from retrograde.numpy.shaping import array, expand_dims, moveaxis, reshape, squeeze, stack
 from retrograde.numpy.table import FUNCTIONS, implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply

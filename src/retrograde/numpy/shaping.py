@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
-from retrograde.numpy.table import FUNCTIONS, implements, refuse
+from retrograde.numpy.table import FUNCTIONS, check_device, implements, refuse
 from retrograde.ops import shape as sh
 from retrograde.ops.promote import as_operand, astype, is_traced, own
 
@@ -42,7 +42,7 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None)
     if copy is not None:
         found = reshape(a, shape, order)
         if copy is False and not is_traced(a) and not np.may_share_memory(a, found):
-            raise ValueError("reshape(copy=False): these elements do not lie in the order that the new shape wants; leave copy out")
+            raise ValueError("reshape(copy=False): the elements do not lie in the order that the shape wants; leave copy out")
         return own(found) if copy else found
     shape = tuple(n.__index__() for n in shape) if np.ndim(shape) else (shape.__index__(),)
     if order == "F":
@@ -241,13 +241,13 @@ def flip(m: Any, axis: Any = None) -> Any:
 @implements(np.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of a's shape and dtype; of a traced array one that can be written into."""
-    return full_like(a, 0, dtype, shape=shape)
+    return full_like(a, 0, dtype, shape=shape, device=device)
 
 
 @implements(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """Ones of a's shape and dtype; of a traced array one that can be written into."""
-    return full_like(a, 1, dtype, shape=shape)
+    return full_like(a, 1, dtype, shape=shape, device=device)
 
 
 @implements(np.full_like)
@@ -255,6 +255,7 @@ def full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
     """`fill_value` at a's shape and dtype. Floats like a traced array are traced, so that results can be written into them."""
+    check_device(device)
     a, number = array(a), as_operand(fill_value)
     shape, dtype = a.shape if shape is None else shape, np.dtype(dtype or a.dtype)
     number = astype(number, dtype)
@@ -266,7 +267,7 @@ def full_like(
 @implements(np.empty_like)
 def empty_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """As `zeros_like`."""
-    return full_like(a, 0, dtype, shape=shape)
+    return full_like(a, 0, dtype, shape=shape, device=device)
 
 
 @implements(np.copy)
