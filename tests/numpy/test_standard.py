@@ -309,6 +309,11 @@ def test_descending_has_the_gradient_of_its_elements():
     check_gradient(lambda x: rnp.sort(x, axis=1, descending=True), (U,))
 
 
+@pytest.mark.parametrize("ord", [1, 2, 3, np.inf])
+def test_norms_of_complex_vectors_have_gradients(ord):
+    check_gradient(lambda z: rnp.linalg.vector_norm(z, axis=1, ord=ord), (Z,))
+
+
 def test_counts_that_depend_on_values():
     """`unique_*` and `nonzero` of plain arrays are NumPy's; traced, the first are refused, the second wants the values."""
     x = np.array([3, 1, 3, 0])
