@@ -21,6 +21,10 @@ class ShapeError(RetrogradeError, ValueError):
     """Shapes do not fit together."""
 
 
+class DeviceError(RetrogradeError, ValueError):
+    """A device was named that there is not."""
+
+
 class MatrixError(ShapeError, LinAlgError):
     """An operand that is no matrix, or no square one; NumPy's LinAlgError too."""
 

@@ -1,4 +1,7 @@
-"""NumPy's functions for plain and traced arrays, composed of primitives; derivatives live in `ops` alone."""
+"""NumPy's functions for plain and traced arrays, composed of primitives; derivatives live in `ops` alone.
+
+It is a namespace of the Python Array API standard as well; see docs/array-api.md.
+"""
 
 from typing import Any
 
@@ -79,6 +82,7 @@ from retrograde.numpy.creating import (
     diag,
     diagflat,
     diagonal,
+    from_dlpack,
     full,
     geomspace,
     linspace,
@@ -152,6 +156,7 @@ from retrograde.numpy.shaping import (
     permute_dims,
     ravel,
     reshape,
+    result_type,
     split,
     squeeze,
     stack,
@@ -162,8 +167,44 @@ from retrograde.numpy.shaping import (
 )
 from retrograde.numpy.sliding import convolve, correlate, interp
 from retrograde.numpy.special import i0
+from retrograde.numpy.standard import (
+    VERSION,
+    Info,
+    bool,
+    complex64,
+    complex128,
+    e,
+    finfo,
+    float32,
+    float64,
+    iinfo,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    isdtype,
+    nan,
+    newaxis,
+    pi,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
 from retrograde.numpy.statistics import bincount, corrcoef, count_nonzero, cov, histogram
 from retrograde.numpy.updating import at
+
+__array_api_version__ = VERSION
+
+
+def __array_namespace_info__() -> Info:
+    """What the namespace can do, by the Array API standard's inspection API."""
+    return Info()
 
 
 def __getattr__(name: str) -> Any:

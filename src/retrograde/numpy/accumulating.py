@@ -100,7 +100,7 @@ def between(a: Any, axis: int, *limits: Any) -> Any:
 
 
 @implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each element minus the one before it, n times over; of bools, whether they differ."""
     a = array(a)
     if n < 0:
@@ -111,7 +111,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any =
         raise ShapeError("diff requires input that is at least one dimensional; a 0-d array has no elements next to each other")
     axis = normalize_axis(axis, len(a.shape))
     edge = tuple(1 if i == axis else m for i, m in enumerate(a.shape))
-    ends = [None if x is _NONE else array(x) for x in (prepend, append)]
+    ends = [None if x is None or x is _NONE else array(x) for x in (prepend, append)]
     before, after = ([] if x is None else [x if x.shape else broadcast_to(x, edge)] for x in ends)
     if before or after:
         a = concatenate([*before, a, *after], axis)

@@ -12,23 +12,36 @@ from retrograde.numpy.assembling import settled
 from retrograde.numpy.elementwise import power, where
 from retrograde.numpy.indexing import getitem
 from retrograde.numpy.shaping import broadcast_arrays, broadcast_to, expand_dims, moveaxis, ravel, reshape, stack
-from retrograde.numpy.table import FUNCTIONS, implements
+from retrograde.numpy.table import FUNCTIONS, check_device, implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
-from retrograde.ops.promote import apply, astype, is_traced, promote
+from retrograde.ops.promote import apply, astype, is_traced, own, promote, refuse_subclasses
 
 
-def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0) -> Any:
+def array(object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", ndmin: int = 0) -> Any:
     """What `numpy.array` makes, also of nested lists and tuples of traced arrays and numbers, which it cannot take."""
+    if not _holds_traced(object):
+        refuse_subclasses(object)
+        return shaping.array(np.array(object, dtype, copy=copy, order=order, ndmin=ndmin))
     a = shaping.array(_assembled(object))
     a = a if dtype is None else astype(a, dtype)
     a = reshape(a, (1,) * (ndmin - len(a.shape)) + a.shape) if ndmin > len(a.shape) else a
-    return (shaping.copy(a) if a is object or not is_traced(a) else a) if copy else a
+    return own(a) if copy and is_traced(object) else a
 
 
-def asarray(a: Any, dtype: Any = None) -> Any:
-    """As `array`; an array of that dtype stays itself."""
-    return array(a, dtype, copy=None)
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None) -> Any:
+    """As `array`; an array of that dtype stays itself unless `copy`, and with copy=False all else is an error."""
+    check_device(device)
+    if copy is False and _holds_traced(a) and (not is_traced(a) or (dtype is not None and a.dtype != dtype)):
+        what = "a list of traced arrays is put together" if not is_traced(a) else f"{a.dtype} is cast to {np.dtype(dtype)}"
+        raise ValueError(f"asarray(copy=False) cannot keep the array as it is: {what}. Leave copy out")
+    return array(a, dtype, copy=copy, order=order)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """An array of another library as one of NumPy's, without a copy where it can be; a traced array stays traced."""
+    check_device(device)
+    return asarray(x if is_traced(x) else np.from_dlpack(x), copy=copy)
 
 
 def _assembled(object: Any) -> Any:
@@ -39,14 +52,18 @@ def _holds_traced(object: Any) -> bool:
     return any(map(_holds_traced, object)) if isinstance(object, (list, tuple)) else is_traced(object)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Any:
     """An array filled with a value, which may be traced; `numpy.full` cannot take that."""
+    check_device(device)
+    if not _holds_traced(fill_value):
+        return np.full(shape, fill_value, dtype, order)
     value = asarray(fill_value, dtype)
     return shaping.copy(broadcast_to(value, tuple(shape) if np.ndim(shape) else (int(shape),)))
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, *, device: Any = None) -> Any:
     """Numbers from `start` (0 if one number is given) by `step` up to `stop`; traced ones must have a value, for the count."""
+    check_device(device)
     if stop is None:
         start, stop = 0, start
     if not any(map(is_traced, (start, stop, step))):
@@ -63,6 +80,7 @@ def linspace(
     *, device: Any = None,
 ) -> Any:  # fmt: skip
     """`num` numbers evenly spaced between two, which may be arrays."""
+    check_device(device)
     num = _count(num)
     places = num - 1 if endpoint else num
     if dtype is not None and np.dtype(dtype).kind in "iu" and not retstep and places > 0:

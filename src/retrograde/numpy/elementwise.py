@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import UnsupportedError
 from retrograde.ir.primitive import REGISTRY
-from retrograde.numpy.table import FUNCTIONS, implements
+from retrograde.numpy.table import FUNCTIONS, check_device, implements
 from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
-from retrograde.ops.promote import apply, as_operand, is_traced, promote
+from retrograde.ops.promote import apply, as_operand, is_traced, own, promote
 from retrograde.ops.promote import astype as cast
 from retrograde.ops.symbol import power as _power
 
+
+def of_ufunc(primitive: Any, rule: Callable[..., Any] = apply) -> Callable[..., Any]:
+    """A primitive behind its ufunc's signature, entered as the ufunc's rule."""
+    if primitive.ufunc.nin == 1:
+
+        def call(x: Any, /) -> Any:
+            return rule(primitive, x)
+
+    else:
+
+        def call(x1: Any, x2: Any, /) -> Any:  # type: ignore[misc]
+            return rule(primitive, x1, x2)
+
+    name = primitive.ufunc.__name__
+    call.__name__, call.__doc__ = name, f"As `numpy.{name}`."
+    return FUNCTIONS.setdefault(primitive.ufunc, call)
+
+
 for _primitive in list(REGISTRY.values()):
     if _primitive.ufunc is not None:
-        FUNCTIONS.setdefault(_primitive.ufunc, functools.partial(apply, _primitive))
+        of_ufunc(_primitive)
 
 
 def erf(x: Any) -> Any:
@@ -115,11 +133,8 @@ def _truth(x: Any) -> Any:
 
 
 def _logical(primitive: Any) -> Any:
-    def call(*args: Any) -> Any:
-        return primitive(*[_truth(x) for x in args])
-
-    FUNCTIONS[primitive.ufunc] = call
-    return call
+    del FUNCTIONS[primitive.ufunc]  # which promotes to one dtype
+    return of_ufunc(primitive, lambda primitive, *args: primitive(*[_truth(x) for x in args]))
 
 
 logical_and, logical_or = _logical(ew.logical_and), _logical(ew.logical_or)
@@ -167,8 +182,8 @@ def _kinds(*xs: Any) -> str:
 
 
 @implements(np.clip)
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, out: Any = None) -> Any:
-    """Limit to [a_min, a_max]; the derivative is 1 inside, 0 outside and at the limits."""
+def clip(a: Any, min: Any = None, max: Any = None, out: Any = None, *, a_min: Any = None, a_max: Any = None) -> Any:
+    """Limit to [min, max], NumPy's a_min and a_max; the derivative is 1 inside, 0 outside and at the limits."""
     if out is not None:
         raise UnsupportedError("np.clip(out=...) is not supported on traced arrays; use the returned array")
     a, low, high = as_operand(a), a_min if a_min is not None else min, a_max if a_max is not None else max
@@ -235,8 +250,8 @@ def sqrt_or_zero(x: Any) -> Any:
     return ew.select(flat, x, apply(ew.sqrt, ew.select(flat, x.dtype.type(1), x)))
 
 
-def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """Cast to `dtype`; float to float keeps the derivative, through integers and bools none passes.
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """Cast to `dtype`, an array of its own if `copy`. Float to float keeps the derivative, integers and bools let none pass.
 
     Complex to real drops the imaginary part, with NumPy's ComplexWarning.
     """
@@ -245,7 +260,9 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
         message = "Casting complex values to real discards the imaginary part; take x.real to say so"
         warnings.warn(message, np.exceptions.ComplexWarning, stacklevel=3)
         x = cx.real(x)
-    return cast(x, dtype)
+    check_device(device)
+    found = cast(x, dtype)
+    return own(found) if copy and found is x else found
 
 
 if hasattr(np, "astype"):

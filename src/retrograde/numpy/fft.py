@@ -15,7 +15,7 @@ from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.numpy.complex import conjugate
 from retrograde.numpy.complex import real as real_part
 from retrograde.numpy.shaping import array, concatenate, flip, normalize_axis
-from retrograde.numpy.table import implements, refuse
+from retrograde.numpy.table import check_device, implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import shape as sh
 from retrograde.ops.complex import complex_of
@@ -222,4 +222,16 @@ def ifftshift(x: Any, axes: Any = None) -> Any:
     return _shifted(x, axes, lambda n: n // 2)
 
 
-fftfreq, rfftfreq = np.fft.fftfreq, np.fft.rfftfreq
+def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
+    """The frequencies of a transform of `n` points at the distance `d`, which may be traced."""
+    return _frequencies(np.fft.fftfreq(n, d), dtype, device)
+
+
+def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
+    """The frequencies of `rfft`."""
+    return _frequencies(np.fft.rfftfreq(n, d), dtype, device)
+
+
+def _frequencies(found: Any, dtype: Any, device: Any) -> Any:
+    check_device(device)
+    return found if dtype is None else astype(found, dtype)

@@ -3,7 +3,8 @@
 Errors: where NumPy raises LinAlgError for a matrix that has no answer (singular, not positive definite, no convergence), so does
 eager code, traced or not. Compiled code cannot raise half way: it fills the answer for that matrix with NaN, and that of
 no other matrix of the batch. Derivatives: `cholesky` and `eigh` read one triangle only, so their derivatives are by
-that triangle. Eigenvectors and singular vectors that belong to equal values are not unique; see `eigh`.
+that triangle. Eigenvectors and singular vectors that belong to equal values are not unique; see `eigh`. Complex matrices
+have no rule yet. Of plain arrays all is NumPy's own.
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ import numpy as np
 from retrograde.errors import MatrixError, ShapeError, UnsupportedError
 from retrograde.ir.builder import plain
 from retrograde.numpy.elementwise import absolute, where
-from retrograde.numpy.linear import matmul
+from retrograde.numpy.last_axes import (  # noqa: F401
+    cross,
+    diagonal,
+    matmul,
+    matrix_transpose,
+    outer,
+    tensordot,
+    trace,
+    vecdot,
+)
 from retrograde.numpy.norms import matrix_norm, norm, vector_norm  # noqa: F401
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import prod as _prod
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import array, broadcast_to, expand_dims, normalize_axis, reshape, swapaxes, transpose
-from retrograde.numpy.table import implements, refuse
+from retrograde.numpy.table import implements, implements_traced, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
@@ -90,7 +100,7 @@ def mT(x: Any) -> Any:
 # -- linear systems --------------------------------------------------------------------------------------------------
 
 
-@implements(np.linalg.solve)
+@implements_traced(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
     """x with a x = b. (..., n, n) and (..., n, k), or a vector (n,). Singular: LinAlgError, compiled NaN."""
     a, b = matrices(a, b, square=True)
@@ -110,14 +120,14 @@ def _one_batch(a: Any, b: Any) -> tuple:
     return tuple(broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
 
 
-@implements(np.linalg.inv)
+@implements_traced(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse. Singular: LinAlgError, compiled NaN."""
     (a,) = matrices(a, square=True)
     return im.linear_solve(a, eye(a.shape[-1], a), *im.factorize(a))
 
 
-@implements(np.linalg.tensorsolve)
+@implements_traced(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """x with tensordot(a, x, x.ndim) = b."""
     a, b = array(a), array(b)
@@ -132,7 +142,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), shape)
 
 
-@implements(np.linalg.tensorinv)
+@implements_traced(np.linalg.tensorinv)
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """The inverse of the map that tensordot(a, x, ind) is."""
     a = array(a)
@@ -144,7 +154,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     return reshape(inv(reshape(a, (n, n))), (*a.shape[ind:], *a.shape[:ind]))
 
 
-@implements(np.linalg.det)
+@implements_traced(np.linalg.det)
 def det(a: Any) -> Any:
     """The determinant. Its gradient at a singular matrix is not finite: it is found by way of the inverse."""
     (a,) = matrices(a, square=True)
@@ -152,7 +162,7 @@ def det(a: Any) -> Any:
     return im.determinant(apply(ew.multiply, _sign(pivots, a), _prod(_diagonal(factors), -1)), a, factors, pivots)
 
 
-@implements(np.linalg.slogdet)
+@implements_traced(np.linalg.slogdet)
 def slogdet(a: Any) -> SlogdetResult:
     """Sign and log|det|: (0, -inf) of a singular matrix, where the gradient is not finite. The sign has no derivative."""
     (a,) = matrices(a, square=True)
@@ -176,7 +186,7 @@ def _diagonal(x: Any) -> Any:
     return _sum(where(np.eye(n, dtype=bool), x, x.dtype.type(0)), -1)
 
 
-@implements(np.linalg.lstsq)
+@implements_traced(np.linalg.lstsq)
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     """(x, residuals, rank, s): the shortest x for which |b - a x| is least, by the pseudoinverse; the rank must be known for
     the residuals' shape, so under `jit` they are empty unless a has more rows than columns, and then those of full rank.
@@ -205,14 +215,14 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
 # -- factors ---------------------------------------------------------------------------------------------------------
 
 
-@implements(np.linalg.cholesky)
+@implements_traced(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The lower (`upper`: the upper) triangular factor of a positive definite matrix, of which that triangle alone is read."""
     (a,) = matrices(a, square=True)
     return mT(la.cholesky(mT(a))) if upper else la.cholesky(a)
 
 
-@implements(np.linalg.qr)
+@implements_traced(np.linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
     """(Q, R), or R alone for mode "r". Mode "complete" adds columns that have no derivative, so that it is refused for tall a."""
     (a,) = matrices(a)
@@ -226,7 +236,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     )
 
 
-@implements(np.linalg.eigh)
+@implements_traced(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and orthonormal eigenvectors as columns, of a symmetric matrix of which one triangle is read.
 
@@ -236,7 +246,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     return EighResult(*sp.eigh(_triangle(a, UPLO), vectors=True))
 
 
-@implements(np.linalg.eigvalsh)
+@implements_traced(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """Eigenvalues, ascending, of a symmetric matrix of which one triangle is read."""
     return sp.eigh(_triangle(a, UPLO), vectors=False)[0]
@@ -249,7 +259,7 @@ def _triangle(a: Any, UPLO: str) -> Any:
     return a if UPLO.upper() == "L" else mT(a)
 
 
-@implements(np.linalg.svd)
+@implements_traced(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """(U, S, Vh), S descending; S alone without `compute_uv`. Of a matrix that is not square, write full_matrices=False: the
     further vectors are not unique and have no derivative. Vectors of equal or zero values: see `eigh`.
@@ -267,13 +277,13 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     return SVDResult(u, s, vh)
 
 
-@implements(np.linalg.svdvals)
+@implements_traced(np.linalg.svdvals)
 def svdvals(x: Any, /) -> Any:
     """Singular values, descending."""
     return svd(x, compute_uv=False)
 
 
-@implements(np.linalg.pinv)
+@implements_traced(np.linalg.pinv)
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Any:
     """The Moore-Penrose pseudoinverse; singular values up to rcond (1e-15, as NumPy) times the largest count as zero.
 
@@ -301,7 +311,7 @@ def _pseudoinverse(a: Any, rcond: Any) -> tuple:
     return im.pseudoinverse(value, a), sp.svd(a, vectors=False)[0]
 
 
-@implements(np.linalg.matrix_rank)
+@implements_traced(np.linalg.matrix_rank)
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """How many singular values are above `tol`, by default max(m, n) eps times the largest; no derivative."""
     A = array(A)
@@ -318,7 +328,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     return _sum(apply(ew.greater, s, tol), -1)
 
 
-@implements(np.linalg.cond)
+@implements_traced(np.linalg.cond)
 def cond(x: Any, p: Any = None) -> Any:
     """The condition number in a norm, by default the largest singular value over the smallest; infinite of a singular matrix."""
     (x,) = matrices(x)
@@ -336,7 +346,7 @@ def cond(x: Any, p: Any = None) -> Any:
 # -- products --------------------------------------------------------------------------------------------------------
 
 
-@implements(np.linalg.matrix_power)
+@implements_traced(np.linalg.matrix_power)
 def matrix_power(a: Any, n: int) -> Any:
     """A whole power of a square matrix, by squaring; of its inverse where n is negative."""
     a = array(a)

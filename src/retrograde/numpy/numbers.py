@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import UnsupportedError
-from retrograde.numpy.elementwise import isfinite, isinf, isnan, where
+from retrograde.numpy.elementwise import isfinite, isinf, isnan, of_ufunc, where
 from retrograde.numpy.reductions import all as _all
 from retrograde.numpy.shaping import array, broadcast_arrays
-from retrograde.numpy.table import FUNCTIONS, implements, refuse
+from retrograde.numpy.table import implements, refuse
 from retrograde.ops import bits
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply, astype, is_traced, promote
 
-nextafter = FUNCTIONS[np.nextafter] = functools.partial(apply, bits.nextafter)
+nextafter = of_ufunc(bits.nextafter)
 
 
 @implements(np.gcd)

@@ -1,4 +1,5 @@
-"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last."""
+"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last,
+or first in descending order."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from retrograde.numpy.elementwise import where
 from retrograde.numpy.indexing import take
 from retrograde.numpy.shaping import array, flip, normalize_axis, ravel
 from retrograde.numpy.table import implements, refuse
+from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops import sort as so
-from retrograde.ops.promote import astype, is_traced
+from retrograde.ops.promote import apply, astype, is_traced
 
 
 def _line(a: Any, axis: Any) -> tuple[Any, int]:
@@ -24,19 +26,29 @@ def _line(a: Any, axis: Any) -> tuple[Any, int]:
 
 
 @implements(np.argsort)
-def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """The places of the elements in ascending order, ties in the order they have; no derivative. O(n log n)."""
+def argsort(
+    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False
+) -> Any:  # fmt: skip
+    """The places of the elements in ascending or `descending` order, ties in the order they have; no derivative. O(n log n)."""
     refuse("argsort", order=order)
-    a, axis = _line(a, axis if array(a).shape else None)
-    return so.argsort(a, axis=axis)
+    return _order(*_line(a, axis if array(a).shape else None), descending)
+
+
+def _order(a: Any, axis: int, descending: bool) -> Any:
+    if not descending:
+        return so.argsort(a, axis=axis)
+    places = flip(so.argsort(flip(a, axis), axis=axis), axis)  # turned around twice, ties stay in order
+    return apply(ew.subtract, a.shape[axis] - 1, places)
 
 
 @implements(np.sort)
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """The elements in ascending order; each cotangent goes back to where its element came from. O(n log n)."""
+def sort(
+    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False
+) -> Any:  # fmt: skip
+    """The elements in ascending or `descending` order; each cotangent goes back to where its element came from. O(n log n)."""
     refuse("sort", order=order)
     a, axis = _line(a, axis)
-    return ix.take_along(a, so.argsort(a, axis=axis), axis=axis)
+    return ix.take_along(a, _order(a, axis, descending), axis=axis)
 
 
 def _check_kth(kth: Any, n: int) -> None:

@@ -1,4 +1,4 @@
-"""Products beside `linear`'s: Kronecker's, the cross product, matrices times vectors, `ufunc.outer`, and `np.linalg`'s names."""
+"""Products beside `linear`'s: Kronecker's, the cross product, matrices times vectors, and `ufunc.outer`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 
 from retrograde.errors import ShapeError
 from retrograde.numpy.complex import conjugate
-from retrograde.numpy.creating import diagonal
 from retrograde.numpy.indexing import getitem
-from retrograde.numpy.linear import matmul, outer, tensordot
-from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, expand_dims, moveaxis, reshape, squeeze, stack, swapaxes
+from retrograde.numpy.linear import matmul
+from retrograde.numpy.shaping import array, expand_dims, moveaxis, reshape, squeeze, stack
 from retrograde.numpy.table import FUNCTIONS, implements
 from retrograde.ops import elementwise as ew
 from retrograde.ops.promote import apply
@@ -69,30 +67,3 @@ def outer_of(ufunc: Any) -> Callable:
         return FUNCTIONS[ufunc](reshape(a, a.shape + (1,) * len(b.shape)), b)
 
     return call
-
-
-# -- np.linalg's, of the last two axes --------------------------------------------------------------------------------
-
-
-@implements(np.linalg.outer)
-def _linalg_outer(x1: Any, x2: Any, /) -> Any:
-    if len(array(x1).shape) != 1 or len(array(x2).shape) != 1:
-        raise ShapeError(f"np.linalg.outer wants vectors; it was given {array(x1).shape} and {array(x2).shape}")
-    return outer(x1, x2)
-
-
-FUNCTIONS[np.linalg.cross] = lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis)
-FUNCTIONS[np.linalg.diagonal] = lambda x, /, *, offset=0: diagonal(x, offset, -2, -1)
-FUNCTIONS[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: _sum(diagonal(x, offset, -2, -1), -1, dtype)
-FUNCTIONS[np.linalg.matmul] = lambda x1, x2, /: matmul(x1, x2)
-FUNCTIONS[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes)
-FUNCTIONS[np.linalg.matrix_transpose] = lambda x, /: swapaxes(x, -1, -2)
-
-
-@implements(np.linalg.vecdot)
-def _linalg_vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    x, y = moveaxis(conjugate(x1), axis, -1), moveaxis(x2, axis, -1)
-    if x.shape[-1:] != y.shape[-1:]:
-        raise ShapeError(f"vecdot: the lengths along axis {axis} differ: {array(x1).shape} and {array(x2).shape}")
-    both = apply(ew.multiply, x, y)
-    return _sum(both, -1, both.dtype)

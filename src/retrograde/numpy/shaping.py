@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError, UnsupportedError
-from retrograde.numpy.table import FUNCTIONS, implements, refuse
+from retrograde.numpy.table import FUNCTIONS, check_device, implements, refuse
 from retrograde.ops import shape as sh
-from retrograde.ops.promote import as_operand, astype, is_traced
+from retrograde.ops.promote import as_operand, astype, is_traced, own
 
 
 def array(x: Any) -> Any:
@@ -39,6 +39,11 @@ def normalize_axis(axis: Any, ndim: int) -> int:
 def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None) -> Any:
     """The same elements at another shape; one length may be -1. Traced arrays are in C order, so "A" and "K" mean "C"."""
     a = array(a)
+    if copy is not None:
+        found = reshape(a, shape, order)
+        if copy is False and not is_traced(a) and not np.may_share_memory(a, found):
+            raise ValueError("reshape(copy=False): the elements do not lie in the order that the shape wants; leave copy out")
+        return own(found) if copy else found
     shape = tuple(n.__index__() for n in shape) if np.ndim(shape) else (shape.__index__(),)
     if order == "F":
         return transpose(reshape(transpose(a), shape[::-1]))
@@ -68,8 +73,6 @@ def transpose(a: Any, axes: Any = None) -> Any:
 
 
 permute_dims = transpose
-if hasattr(np, "matrix_transpose"):
-    FUNCTIONS[np.matrix_transpose] = lambda x: swapaxes(x, -1, -2)
 
 
 @implements(np.swapaxes)
@@ -238,13 +241,13 @@ def flip(m: Any, axis: Any = None) -> Any:
 @implements(np.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of a's shape and dtype; of a traced array one that can be written into."""
-    return full_like(a, 0, dtype, shape=shape)
+    return full_like(a, 0, dtype, shape=shape, device=device)
 
 
 @implements(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """Ones of a's shape and dtype; of a traced array one that can be written into."""
-    return full_like(a, 1, dtype, shape=shape)
+    return full_like(a, 1, dtype, shape=shape, device=device)
 
 
 @implements(np.full_like)
@@ -252,6 +255,7 @@ def full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
     """`fill_value` at a's shape and dtype. Floats like a traced array are traced, so that results can be written into them."""
+    check_device(device)
     a, number = array(a), as_operand(fill_value)
     shape, dtype = a.shape if shape is None else shape, np.dtype(dtype or a.dtype)
     number = astype(number, dtype)
@@ -263,17 +267,29 @@ def full_like(
 @implements(np.empty_like)
 def empty_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
     """As `zeros_like`."""
-    return full_like(a, 0, dtype, shape=shape)
+    return full_like(a, 0, dtype, shape=shape, device=device)
 
 
 @implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """The same elements, which stay if `a` is written into."""
     a = array(a)
-    return a.snapshot() if is_traced(a) else np.array(a)
+    return own(a) if is_traced(a) else np.array(a)
 
 
 FUNCTIONS[np.shape] = lambda a: array(a).shape
 FUNCTIONS[np.ndim] = lambda a: len(array(a).shape)
 FUNCTIONS[np.size] = lambda a, axis=None: np.size(np.broadcast_to(0, array(a).shape), axis)
-FUNCTIONS[np.result_type] = lambda *xs: np.result_type(*[getattr(x, "dtype", x) for x in xs])
+_NUMBERS = {"i": 0, "f": 0.0, "c": 0j}
+
+
+@implements(np.result_type)
+def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+    """The dtype that arrays, dtypes and numbers have together; a traced Python number is as weak as a plain one."""
+    return np.result_type(*map(_dtype_or_number, arrays_and_dtypes))
+
+
+def _dtype_or_number(x: Any) -> Any:
+    if not is_traced(x):
+        return x
+    return _NUMBERS.get(x.dtype.kind, x.dtype) if x.weak else x.dtype

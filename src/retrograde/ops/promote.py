@@ -57,6 +57,11 @@ def astype(x: Any, dtype: Any) -> Any:
     return convert(x, dtype=dtype) if is_traced(x) else np.asarray(x).astype(dtype)[()]
 
 
+def own(x: Any) -> Any:
+    """The same elements as an array of its own, which writing into `x` leaves as they are."""
+    return x.snapshot() if is_traced(x) else x.copy() if isinstance(x, np.ndarray) else x
+
+
 @lru_cache(maxsize=4096)
 def _resolve(ufunc: np.ufunc, kinds: tuple) -> tuple[np.dtype, ...]:
     return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))

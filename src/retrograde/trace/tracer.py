@@ -17,6 +17,7 @@ import numpy as np
 
 from retrograde import numpy as rnp
 from retrograde.errors import (
+    DeviceError,
     GraphTypeError,
     RetrogradeError,
     ShapeError,
@@ -27,7 +28,8 @@ from retrograde.errors import (
     WriteError,
 )
 from retrograde.ir.primitive import innermost_level
-from retrograde.numpy.table import FUNCTIONS, REASONS
+from retrograde.numpy.standard import check_version
+from retrograde.numpy.table import FUNCTIONS, REASONS, check_device
 from retrograde.ops.symbol import Symbol
 from retrograde.trace.storage import Stale, Storage, check_writable
 from retrograde.types import ArrayType
@@ -109,6 +111,31 @@ class Tracer(Symbol):
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
             "NumPy use one that works on traced arrays: retrograde.scipy.linalg and retrograde.scipy.special have SciPy's."
         )
+
+    # -- the Array API standard's
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """`retrograde.numpy`."""
+        check_version(api_version)
+        return rnp
+
+    @property
+    def device(self) -> str:
+        """Where the elements will be: on the CPU."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The array itself, where it is already."""
+        check_device(device)
+        if stream is not None:
+            raise DeviceError(f"to_device(stream={stream!r}): the CPU has no streams. Leave stream out")
+        return self
+
+    def __dlpack__(self, **_kwargs: Any) -> Any:
+        return self.__array__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # DLPack's number of the CPU
 
     # -- conversion to Python numbers
 
@@ -272,7 +299,7 @@ class Tracer(Symbol):
     @property
     def mT(self):
         """The last two axes swapped."""
-        return rnp.swapaxes(self, -1, -2)
+        return rnp.linalg.matrix_transpose(self)
 
     @property
     def real(self):
