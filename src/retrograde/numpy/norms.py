@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograde.numpy.complex import imag, real
 from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
@@ -21,8 +22,7 @@ from retrograde.types import kind_of
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """A norm of vectors or matrices, `ord` as in NumPy. Where it is 0 its derivative is 0, the subgradient of least norm."""
-    x = array(x)
-    x = x if kind_of(x.dtype) == "f" else astype(x, np.float64)
+    x = _operand(x)
     rank = len(x.shape)
     if axis is None:
         if ord is None or (ord in ("f", "fro") and rank == 2) or (ord == 2 and rank == 1):
@@ -39,8 +39,17 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     raise ValueError(f"a norm is one of vectors or of matrices, along one or two axes; there are {len(axes)}")
 
 
+def _operand(x: Any) -> Any:
+    """An array of floats or complex numbers, other kinds as float64."""
+    x = array(x)
+    return x if kind_of(x.dtype) in "fc" else astype(x, np.float64)
+
+
 def _euclidean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return sqrt_or_zero(_sum(apply(ew.square, x), axes, keepdims=keepdims))
+    squares = apply(ew.square, real(x))
+    if kind_of(x.dtype) == "c":
+        squares = apply(ew.add, squares, apply(ew.square, imag(x)))
+    return sqrt_or_zero(_sum(squares, axes, keepdims=keepdims))
 
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -51,7 +60,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord == -np.inf:
         return _min(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
-        return _sum(astype(apply(ew.not_equal, x, 0), x.dtype), axes, keepdims=keepdims)
+        return _sum(astype(apply(ew.not_equal, x, 0), real(x).dtype), axes, keepdims=keepdims)
     if ord == 1:
         return _sum(absolute(x), axes, keepdims=keepdims)
     if ord == 2:
@@ -60,7 +69,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     total = _sum(apply(ew.power, size, ord), axes, keepdims=keepdims)
     nothing = apply(ew.equal, total, 0)
     root = apply(ew.power, where(nothing, 1, total), 1.0 / ord)
-    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), x.dtype)
+    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), size.dtype)
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -73,7 +82,8 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord in (2, -2, "nuc"):
         moved = moveaxis(x, axes, (-2, -1))
         s = sp.svd(moved, vectors=False)[0]
-        found = _sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1] if s.shape[-1] else _max(s, -1)
+        s = where(apply(ew.equal, s, 0), s.dtype.type(0), s)  # a kink as |x| has: no derivative passes
+        found = _sum(s, -1) if ord == "nuc" else (_max if ord == 2 else _min)(s, -1)
     elif ord in (1, -1, np.inf, -np.inf):
         add, of = (rows, columns) if abs(ord) == 1 else (columns, rows)
         of = of - (of > add)
@@ -88,8 +98,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
 @implements(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors, by default of all elements."""
-    x = array(x)
-    x = x if kind_of(x.dtype) == "f" else astype(x, np.float64)
+    x = _operand(x)
     rank = len(x.shape)
     given = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(sorted(normalize_axis(a, rank) for a in given))
