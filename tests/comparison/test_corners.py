@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from peers import Rows, agrees, agrees_compiled, by_us
 
 inf, nan = np.inf, np.nan
@@ -15,6 +16,11 @@ SYMMETRIC = np.array([[2.0, 0.5], [0.5, 1.0]])
 LOWER_ONLY = np.array([[2.0, 9.0], [0.5, 1.0]])
 
 TABLE = row = Rows()
+
+
+def ones(outs):
+    return tuple(map(np.ones_like, outs))
+
 
 # -- kinks ------------------------------------------------------------------------------------------------------------
 
@@ -174,13 +180,13 @@ for order in ("2", "'nuc'"):
         here=[np.zeros((2, 2))])  # fmt: skip
 row("np.linalg.slogdet(x)[1]", "torch.linalg.slogdet(x)[1]", [[-1.0, 2.0], [2.0, 4.0]], name="negative")
 for f in ("eigvalsh", "cholesky"):
-    here = by_us(Rows.of(f"np.linalg.{f}(np.tril(x) + np.tril(x, -1).T)", SYMMETRIC), lambda outs: tuple(map(np.ones_like, outs)))[2]
+    here = by_us(Rows.of(f"np.linalg.{f}(np.tril(x) + np.tril(x, -1).T)", SYMMETRIC), ones)[2]
     row(f"np.linalg.{f}(x)", f"torch.linalg.{f}(x)", SYMMETRIC, differs="jax torch", here=here)
     row(f"np.linalg.{f}(x)", f"torch.linalg.{f}(x)", LOWER_ONLY, name="not symmetric", differs="jax torch", here=here)
 row("np.linalg.eigvalsh((x + x.T) / 2)", "torch.linalg.eigvalsh((x + x.mT) / 2)", np.eye(2), name="equal values")
 row("(lambda w, v: (v * w * w) @ v.T)(*np.linalg.eigh((x + x.T) / 2))",
     "(lambda w, v: (v * w * w) @ v.mT)(*torch.linalg.eigh((x + x.mT) / 2))", np.eye(2), differs="jax torch",
-    here=[2 * np.ones((2, 2))])  # fmt: skip
+    here=[2 * np.eye(2)])  # fmt: skip
 row("np.linalg.svdvals(x)", "torch.linalg.svdvals(x)", np.eye(2), name="equal values")
 row("np.linalg.svdvals(x)", "torch.linalg.svdvals(x)", np.zeros((2, 2)), name="zeros")
 row("np.linalg.pinv(x)", "torch.linalg.pinv(x)", [[1.0, 2.0], [2.0, 4.0]], name="singular")
@@ -210,7 +216,7 @@ def test_peers_differ_as_the_page_says(row, peer):
 
 @pytest.mark.parametrize("row", [pytest.param(r, id=r.name) for r in TABLE.rows if r.differs])
 def test_what_we_say_where_a_peer_differs(row):
-    _, _, grads = by_us(row, lambda outs: tuple(map(np.ones_like, outs)))
+    _, _, grads = by_us(row, ones)
     assert len(grads) == len(row.here)
     for found, expected in zip(grads, row.here):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)

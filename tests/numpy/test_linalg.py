@@ -265,7 +265,7 @@ def test_equal_singular_values_share_the_spectral_norm():
         assert not np.any(rg.grad(lambda x, order=order: L.norm(x, order))(np.zeros((2, 2))))
 
 
-@pytest.mark.parametrize("how", [{}, {"ord": 1}, {"ord": np.inf}, {"axis": 1}, {"axis": 0, "ord": 3}, {"axis": 1, "ord": 0}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"ord": 1}, {"ord": np.inf}, {"axis": 1}, {"axis": 0, "ord": 3}], ids=str)
 def test_norms_of_complex_arrays(how):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(2, 3)) + 1j * rng.normal(size=(2, 3))
