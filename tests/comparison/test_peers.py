@@ -21,6 +21,7 @@ I = np.array([2, 0, 1, 2])
 K = rng.integers(0, 3, size=(3, 4))
 M = A > 0.2
 
+pytestmark = pytest.mark.slow
 TABLE = row = Rows()
 
 # -- elementwise ------------------------------------------------------------------------------------------------------
@@ -347,3 +348,8 @@ def test_jax_agrees(row):
 @pytest.mark.parametrize("row", TABLE.against("torch"))
 def test_pytorch_agrees(row):
     agrees(row, "torch")
+
+
+def test_the_table_is_wide():
+    for peer in ("jax", "torch"):
+        assert len(set().union(*[r.functions() for r in TABLE.rows if getattr(r, peer) is not None])) >= 150
