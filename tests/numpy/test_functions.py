@@ -664,3 +664,20 @@ def test_at_the_tip_of_a_cone_the_derivative_is_zero(transform):
     np.testing.assert_allclose(found, [[0, 0, 0], away / (3 * x[1].std())], rtol=1e-12)
     by_x, by_y = transform(rg.grad(lambda a, b: np.sum(np.hypot(a, b)), (0, 1)))(np.array([0.0, 3.0]), np.array([0.0, 4.0]))
     np.testing.assert_allclose([by_x, by_y], [[0, 0.6], [0, 0.8]], rtol=1e-15)
+
+
+def test_fmax_and_fmin_of_two_nans_pass_no_cotangent_twice():
+    nan = np.array([np.nan])
+    for f in (np.fmax, np.fmin):
+        out, pull = rg.vjp(f, nan, nan)
+        assert np.isnan(out).all()
+        np.testing.assert_array_equal(pull(np.ones(1)), np.zeros((2, 1)))
+        np.testing.assert_array_equal(rg.vjp(f, nan, np.ones(1))[1](np.ones(1)), [[0], [1]])
+
+
+def test_take_at_an_empty_list():
+    x = np.arange(6.0).reshape(2, 3)
+    for indices, axis in (([], None), ([], 1), ((), 0), ([[]], 1)):
+        expected = np.take(x, indices, axis)
+        found = rg.jit(lambda x, i=indices, a=axis: np.take(x, i, a))(x)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)

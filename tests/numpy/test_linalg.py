@@ -259,6 +259,25 @@ def test_a_norm_has_the_gradient_zero_at_zero():
             assert np.isfinite(rg.grad(f)(zero)).all()
 
 
+def test_equal_singular_values_share_the_spectral_norm():
+    for order, expected in ((2, np.eye(2) / 2), (-2, np.eye(2) / 2), ("nuc", np.eye(2))):
+        np.testing.assert_allclose(rg.grad(lambda x, order=order: L.norm(x, order))(np.eye(2)), expected)
+        assert not np.any(rg.grad(lambda x, order=order: L.norm(x, order))(np.zeros((2, 2))))
+
+
+@pytest.mark.parametrize("how", [{}, {"ord": 1}, {"ord": np.inf}, {"axis": 1}, {"axis": 0, "ord": 3}], ids=str)
+def test_norms_of_complex_arrays(how):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(2, 3)) + 1j * rng.normal(size=(2, 3))
+
+    def f(z):
+        return L.norm(z, **how)
+
+    assert rg.jit(f)(z).dtype == np.float64
+    np.testing.assert_allclose(rg.jit(f)(z), L.norm(z, **how), rtol=1e-14)
+    rg.check(lambda z: np.sum(f(z)))(z)
+
+
 def test_the_backward_pass_of_a_solution_shares_its_factors():
     graph = rg.jit(rg.value_and_grad(lambda a, b: np.sum(L.solve(a, b) ** 2), (0, 1))).lower(A3, V3).graph
     names = [eq.primitive.name for eq in graph.equations]

@@ -160,6 +160,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise TypeError(f"gradient: {len(varargs)} spacings for {len(axes)} axes; pass none, one number, or one for each axis")
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: 'edge_order' must be 1 or 2, not {edge_order!r}")
+    if f.dtype.kind == "b":
+        raise TypeError("gradient: bools have no difference, as in NumPy; use f.astype(float)")
     if f.dtype.kind not in "fc":
         f = astype(f, np.float64)
     spacings = (varargs or (1.0,)) * (len(axes) if len(varargs) < 2 else 1)

@@ -189,7 +189,9 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     refuse("take", out=out)
     if mode not in ("raise", "clip", "wrap"):
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    a, indices = array(a), array(indices)
+    a, listed, indices = array(a), isinstance(indices, (list, tuple)), array(indices)
+    if listed and not indices.size:
+        indices = astype(indices, np.int64)  # an empty list has the dtype float64
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis(axis, len(a.shape))

@@ -241,7 +241,8 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and orthonormal eigenvectors as columns, of a symmetric matrix of which one triangle is read.
 
     Vectors of equal values are not unique and have no derivative; what depends on them is differentiated as if they did not turn
-    into each other, which is right for functions that do not depend on the choice.
+    into each other: right for what weighs them alike whatever the matrix, such as the projector on their space, and not for what
+    weighs them by their values, such as v f(w) v', whose gradient between equal values is 0 and ought to be f'(w).
     """
     return EighResult(*sp.eigh(_triangle(a, UPLO), vectors=True))
 

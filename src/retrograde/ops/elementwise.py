@@ -185,10 +185,10 @@ maximum = elementwise("maximum", np.maximum, formula="\\max({0}, {1})", arity=2,
 minimum = elementwise("minimum", np.minimum, formula="\\min({0}, {1})", arity=2,
                       pullback=_pick_pullback(lambda x, y: less(x, y)), lower=lambda e, x, y: e.minimum(x, y))
 fmax = elementwise("fmax", np.fmax, formula="\\max({0}, {1})", arity=2,
-                   pullback=_pick_pullback(lambda x, y: logical_or(greater(x, y), not_equal(y, y))),
+                   pullback=_pick_pullback(lambda x, y: logical_or(greater(x, y), greater(isnan(y), isnan(x)))),
                    lower=lambda e, x, y: e.fmax(x, y))
 fmin = elementwise("fmin", np.fmin, formula="\\min({0}, {1})", arity=2,
-                   pullback=_pick_pullback(lambda x, y: logical_or(less(x, y), not_equal(y, y))),
+                   pullback=_pick_pullback(lambda x, y: logical_or(less(x, y), greater(isnan(y), isnan(x)))),
                    lower=lambda e, x, y: e.fmin(x, y))
 
 
