@@ -6,12 +6,8 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
 from retrograde.errors import UnsupportedError
 from retrograde.numpy.complex import abs_square
-=======
-from retrograde.numpy.complex import imag, real
->>>>>>> comparison
 from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
@@ -27,12 +23,7 @@ from retrograde.types import kind_of
 @implements_traced(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """A norm of vectors or matrices, `ord` as in NumPy. Where it is 0 its derivative is 0, the subgradient of least norm."""
-<<<<<<< HEAD
-    x = array(x)
-    x = x if kind_of(x.dtype) in "fc" else astype(x, np.float64)
-=======
     x = _operand(x)
->>>>>>> comparison
     rank = len(x.shape)
     if axis is None:
         if ord is None or (ord in ("f", "fro") and rank == 2) or (ord == 2 and rank == 1):
@@ -56,14 +47,7 @@ def _operand(x: Any) -> Any:
 
 
 def _euclidean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-<<<<<<< HEAD
     return sqrt_or_zero(_sum(abs_square(x), axes, keepdims=keepdims))
-=======
-    squares = apply(ew.square, real(x))
-    if kind_of(x.dtype) == "c":
-        squares = apply(ew.add, squares, apply(ew.square, imag(x)))
-    return sqrt_or_zero(_sum(squares, axes, keepdims=keepdims))
->>>>>>> comparison
 
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -74,11 +58,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord == -np.inf:
         return _min(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
-<<<<<<< HEAD
         return _sum(astype(apply(ew.not_equal, x, 0), x.real.dtype), axes, keepdims=keepdims)
-=======
-        return _sum(astype(apply(ew.not_equal, x, 0), real(x).dtype), axes, keepdims=keepdims)
->>>>>>> comparison
     if ord == 1:
         return _sum(absolute(x), axes, keepdims=keepdims)
     if ord == 2:
@@ -118,12 +98,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
 @implements_traced(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors, by default of all elements."""
-<<<<<<< HEAD
-    x = array(x)
-    x = x if kind_of(x.dtype) in "fc" else astype(x, np.float64)
-=======
     x = _operand(x)
->>>>>>> comparison
     rank = len(x.shape)
     given = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(sorted(normalize_axis(a, rank) for a in given))
