@@ -36,7 +36,7 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """The elements in ascending order; each cotangent goes back to where its element came from. O(n log n)."""
     refuse("sort", order=order)
     a, axis = _line(a, axis)
-    return ix.take_along(a, so.argsort(a, axis=axis), axis=axis)
+    return so.sort(a, axis=axis)
 
 
 def _check_kth(kth: Any, n: int) -> None:
