@@ -1,4 +1,7 @@
-"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last."""
+"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last.
+
+Among complex numbers the real part decides, then the imaginary one, as in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
-from retrograde.numpy.elementwise import where
+from retrograde.numpy.elementwise import isnan, where
 from retrograde.numpy.indexing import take
 from retrograde.numpy.shaping import array, flip, normalize_axis, ravel
 from retrograde.numpy.table import implements, refuse
+from retrograde.ops import complex as cx
+from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops import sort as so
-from retrograde.ops.promote import astype, is_traced
+from retrograde.ops.promote import apply, astype, is_traced
 
 
 def _line(a: Any, axis: Any) -> tuple[Any, int]:
@@ -23,12 +28,23 @@ def _line(a: Any, axis: Any) -> tuple[Any, int]:
     return a, normalize_axis(axis, len(a.shape))
 
 
+def _order(a: Any, axis: int) -> Any:
+    """The places in ascending order; complex numbers by their real parts, then by their imaginary ones, with NaN behind.
+
+    As in NumPy what has a NaN imaginary part comes after all numbers, then what has a NaN real part, then what has both.
+    """
+    if a.dtype.kind != "c":
+        return so.argsort(a, axis=axis)
+    x, y = cx.real(a), cx.imag(a)
+    unknown = apply(ew.add, apply(ew.multiply, astype(isnan(x), np.int8), np.int8(2)), astype(isnan(y), np.int8))
+    return lexsort((y, x, unknown), axis)
+
+
 @implements(np.argsort)
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The places of the elements in ascending order, ties in the order they have; no derivative. O(n log n)."""
     refuse("argsort", order=order)
-    a, axis = _line(a, axis if array(a).shape else None)
-    return so.argsort(a, axis=axis)
+    return _order(*_line(a, axis if array(a).shape else None))
 
 
 @implements(np.sort)
@@ -36,7 +52,15 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """The elements in ascending order; each cotangent goes back to where its element came from. O(n log n)."""
     refuse("sort", order=order)
     a, axis = _line(a, axis)
-    return so.sort(a, axis=axis)
+    return so.sort(a, axis=axis) if a.dtype.kind != "c" else ix.take_along(a, _order(a, axis), axis=axis)
+
+
+@implements(np.sort_complex)
+def sort_complex(a: Any) -> Any:
+    """The elements as complex numbers, by their real parts, then by their imaginary ones, along the last axis."""
+    a = sort(a)
+    short = a.dtype.kind in "iu" and a.dtype.itemsize < 4
+    return a if a.dtype.kind == "c" else astype(a, np.complex64 if short else np.complex128)
 
 
 def _check_kth(kth: Any, n: int) -> None:
@@ -59,7 +83,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     refuse("argpartition", order=order)
     a, axis = _line(a, axis)
     _check_kth(kth, a.shape[axis])
-    return so.argsort(a, axis=axis)
+    return _order(a, axis)
 
 
 @implements(np.lexsort)
@@ -69,9 +93,9 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     if not lines:
         raise ShapeError("lexsort: need sequence of keys with len > 0")
     axis = normalize_axis(axis, len(lines[0].shape))
-    order = so.argsort(lines[0], axis=axis)
+    order = _order(lines[0], axis)
     for key in lines[1:]:
-        order = ix.take_along(order, so.argsort(ix.take_along(key, order, axis=axis), axis=axis), axis=axis)
+        order = ix.take_along(order, _order(ix.take_along(key, order, axis=axis), axis), axis=axis)
     return order
 
 
