@@ -6,23 +6,42 @@ from typing import Any
 
 import numpy as np
 
+from retrograde.numpy.complex import abs_square
 from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, moveaxis, normalize_axis, reshape
+from retrograde.numpy.shaping import array, concatenate, moveaxis, normalize_axis, reshape
 from retrograde.numpy.table import implements
+from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import spectral as sp
+from retrograde.ops.complex import part_of
 from retrograde.ops.promote import apply, astype
 from retrograde.types import kind_of
+
+
+def real_form(a: Any) -> Any:
+    """The real matrix that does to (x, y) what `a` does to x + iy: (..., 2 m, 2 n). It has the singular values of `a` twice."""
+    x, y = cx.real(a), cx.imag(a)
+    return concatenate([concatenate([x, apply(ew.negative, y)], -1), concatenate([y, x], -1)], -2)
+
+
+def once(values: Any) -> Any:
+    """Values that are there twice, side by side: their mean, so that the derivative does not depend on the vectors' choice."""
+    return apply(ew.multiply, apply(ew.add, values[..., ::2], values[..., 1::2]), 0.5)
+
+
+def singular_values(a: Any) -> Any:
+    """Singular values, descending."""
+    return once(sp.svd(real_form(a), vectors=False)[0]) if a.dtype.kind == "c" else sp.svd(a, vectors=False)[0]
 
 
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """A norm of vectors or matrices, `ord` as in NumPy. Where it is 0 its derivative is 0, the subgradient of least norm."""
     x = array(x)
-    x = x if kind_of(x.dtype) == "f" else astype(x, np.float64)
+    x = x if kind_of(x.dtype) in "fc" else astype(x, np.float64)
     rank = len(x.shape)
     if axis is None:
         if ord is None or (ord in ("f", "fro") and rank == 2) or (ord == 2 and rank == 1):
@@ -40,7 +59,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _euclidean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return sqrt_or_zero(_sum(apply(ew.square, x), axes, keepdims=keepdims))
+    return sqrt_or_zero(_sum(abs_square(x), axes, keepdims=keepdims))
 
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -51,7 +70,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord == -np.inf:
         return _min(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
-        return _sum(astype(apply(ew.not_equal, x, 0), x.dtype), axes, keepdims=keepdims)
+        return _sum(astype(apply(ew.not_equal, x, 0), part_of(x.dtype)), axes, keepdims=keepdims)
     if ord == 1:
         return _sum(absolute(x), axes, keepdims=keepdims)
     if ord == 2:
@@ -60,7 +79,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     total = _sum(apply(ew.power, size, ord), axes, keepdims=keepdims)
     nothing = apply(ew.equal, total, 0)
     root = apply(ew.power, where(nothing, 1, total), 1.0 / ord)
-    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), x.dtype)
+    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), part_of(x.dtype))
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -72,7 +91,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
         return _euclidean(x, tuple(sorted(axes)), keepdims)
     if ord in (2, -2, "nuc"):
         moved = moveaxis(x, axes, (-2, -1))
-        s = sp.svd(moved, vectors=False)[0]
+        s = singular_values(moved)
         found = _sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1] if s.shape[-1] else _max(s, -1)
     elif ord in (1, -1, np.inf, -np.inf):
         add, of = (rows, columns) if abs(ord) == 1 else (columns, rows)
@@ -89,7 +108,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors, by default of all elements."""
     x = array(x)
-    x = x if kind_of(x.dtype) == "f" else astype(x, np.float64)
+    x = x if kind_of(x.dtype) in "fc" else astype(x, np.float64)
     rank = len(x.shape)
     given = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(sorted(normalize_axis(a, rank) for a in given))
