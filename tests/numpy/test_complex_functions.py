@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from function_suite import Table, check_compiled, check_eager, check_gradient, check_lanes, check_second_order
 
+import retrograde as rg
+from retrograde.errors import GraphTypeError, UnsupportedError
+
 RNG = np.random.default_rng(23)
 
 
@@ -73,6 +76,61 @@ TABLE.case("index", lambda z: z[:, ::-1][1, [0, 2, 0]], Z)
 TABLE.case("astype", lambda z: z.astype(np.complex128) + z.astype(bool), SINGLE)
 TABLE.case("astype of a real array", lambda x: x.astype(complex) * 1j, X)
 TABLE.of(np.full_like, Z, 2 - 1j)
+
+V, HOLES, GRID = draw(5), draw(3, 4), draw(3, 4)
+HOLES[0, 1], HOLES[2, 0], HOLES[2, 3] = complex(np.nan, 2), complex(1, np.nan), np.nan
+TIES = np.array([1 + 2j, 1 + 1j, 0.5 + 9j, 1 + 2j, complex(-0.0, 1), complex(0.0, -1)], np.complex64)
+PARTS = ((np.nan, 1), (2, np.nan), (3, 0), (np.nan, np.nan), (np.nan, 0), (1, np.nan), (0, 2))
+UNKNOWN = np.array([complex(*parts) for parts in PARTS])
+for f in (np.sort, np.argsort):
+    TABLE.of(f, GRID)
+    TABLE.of(f, GRID, axis=0)
+    TABLE.of(f, SINGLE)
+    TABLE.of(f, TIES, kind="stable")
+    TABLE.of(f, UNKNOWN, kind="stable")
+TABLE.case("partition", lambda z: (np.partition(z, 2)[2], np.argpartition(z, 2)[2]), V)
+TABLE.case("lexsort", lambda z, x: np.lexsort((x, z.real.round() + 0j)), W, X)
+for x in (V, SINGLE, X, np.arange(3)[::-1], np.arange(3, dtype=np.int16)):
+    TABLE.of(np.sort_complex, x)
+for f in (np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod):
+    TABLE.of(f, HOLES)
+    TABLE.of(f, HOLES, axis=1)
+    TABLE.of(f, GRID, axis=0)
+for f in (np.cumsum, np.cumprod, np.diff, np.gradient, np.trapezoid, np.average, np.cumulative_sum):
+    TABLE.of(f, GRID, axis=1)
+    TABLE.of(f, SINGLE)
+for f in (np.ediff1d, np.diag, np.vander, np.rot90):
+    TABLE.of(f, GRID if f is np.rot90 else W)
+TABLE.case("accumulate", lambda z: (np.add.accumulate(z, 1), np.multiply.accumulate(z)), GRID)
+TABLE.case("gradient at places", lambda z: np.gradient(z, np.array([0.0, 0.5, 1.5, 1.7]), axis=1, edge_order=2), GRID)
+TABLE.case("trapezoid at places", lambda z, x: np.trapezoid(z, x), W, X)
+for mode in ("full", "same", "valid"):
+    for f in (np.convolve, np.correlate):
+        TABLE.of(f, V, W, mode=mode)
+        TABLE.of(f, V, X, mode=mode)
+        TABLE.of(f, X, W[:2], mode=mode)
+TABLE.case("interp", lambda x, z: np.interp(x, np.arange(5.0), z), np.array([0.3, 3.6, 9.0, -1.0]), V)
+TABLE.case("average by weights", lambda z, w: np.average(z, axis=0, weights=w), GRID, W)
+for f in (np.cov, np.corrcoef):
+    TABLE.of(f, GRID)
+    TABLE.case(f"{f.__name__} of two", lambda z, w, f=f: f(z, w), W, W[::-1] * (1 + X))
+TABLE.case("select", lambda z: np.select([z.real > 1, z.imag > 0], [z, z * 2], 1j), V)
+for mode in ("constant", "reflect", "wrap", "edge", "mean", "linear_ramp"):
+    TABLE.of(np.pad, GRID, pad_width=1, mode=mode)
+for f, more in ((np.roll, (1,)), (np.tile, (2,)), (np.repeat, (2,))):
+    TABLE.case(f.__name__, lambda z, f=f, more=more: f(z, *more), GRID)
+for f in (np.kron, np.vecdot, np.cross):
+    TABLE.of(f, W, W[::-1] + X)
+TABLE.of(np.kron, GRID, W)
+for f in (np.isclose, np.allclose):
+    TABLE.of(f, np.array([1 + 1j, 1 + 1.1j, np.nan]), np.array([1 + 1j, 1 + 1j, np.nan]), equal_nan=True)
+TABLE.of(np.sinc, np.array([0, 1e-3j, 1.5 - 0.7j]))
+
+
+@pytest.mark.parametrize("f", [np.median, np.nanmax, np.nanmedian, np.unwrap, np.max, np.argmax, np.maximum.accumulate])
+def test_what_has_no_rule_for_complex_numbers_says_so(f):
+    with pytest.raises((UnsupportedError, GraphTypeError), match=r"complex|c128"):
+        rg.jit(f)(W)
 
 
 @pytest.mark.parametrize("f, args", TABLE.cases)

@@ -487,6 +487,4 @@ def test_linear_algebra_of_plain_arrays_is_numpys():
     assert rnp.linalg.svd(U)[2].shape == (4, 4)
     assert rnp.linalg.qr(U.T, mode="complete").Q.shape == (4, 4)
     with pytest.raises(UnsupportedError, match="complex"):
-        rg.jit(rnp.linalg.inv)(z)
-    with pytest.raises(UnsupportedError, match="singular values"):
-        rg.jit(lambda z: rnp.linalg.matrix_norm(z, ord=2))(z)
+        rg.jit(rnp.linalg.qr)(z)

@@ -42,6 +42,10 @@ class KernelEmitter:
         """The scalar operations of a dtype."""
         return scalar_emitter(self.b, np.dtype(dtype))
 
+    def integer(self, bits: int, lanes: int = 0) -> ir.Type:
+        """An integer type of so many bits; a vector of them, if `lanes` are wanted."""
+        return ir.VectorType(ir.IntType(bits), lanes) if lanes else ir.IntType(bits)
+
     def index(self, value: int) -> ir.Constant:
         """An index constant."""
         return ir.Constant(I64, value)

@@ -112,7 +112,7 @@ from retrograde.numpy.numbers import (
     signbit,
     spacing,
 )
-from retrograde.numpy.ordering import argpartition, argsort, digitize, lexsort, partition, searchsorted, sort
+from retrograde.numpy.ordering import argpartition, argsort, digitize, lexsort, partition, searchsorted, sort, sort_complex
 from retrograde.numpy.padding import pad
 from retrograde.numpy.polynomials import polyadd, polyder, polyint, polymul, polysub, polyval
 from retrograde.numpy.products import cross, kron, matvec, outer_of, vecmat

@@ -42,7 +42,7 @@ cumprod = implements(np.cumprod)(_running(acc.cumprod, "cumprod"))
 
 def _without_nan(total: Any, name: str, instead: int) -> Any:
     def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        a = real_array(name, a)
+        a = real_array(name, a, "fiubc")
         return total(where(isnan(a), a.dtype.type(instead), a), axis, dtype, out)
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`: NaN counts as {instead} and gets no cotangent."

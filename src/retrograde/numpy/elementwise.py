@@ -236,7 +236,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
 def sinc(x: Any) -> Any:
     """sin(pi x) / (pi x), 1 at 0; near 0 its series, for the sake of the derivatives."""
     y = apply(ew.multiply, np.pi, x)
-    near = apply(ew.less, apply(ew.absolute, y), 0.03)
+    near = apply(ew.less, cx.absolute(y), 0.03)
     safe = where(near, 1.0, y)
     square, series = apply(ew.square, where(near, y, 0.0)), 1.0 / 362880.0
     for factorial in (-5040.0, 120.0, -6.0, 1.0):

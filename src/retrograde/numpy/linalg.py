@@ -16,6 +16,7 @@ import numpy as np
 
 from retrograde.errors import MatrixError, ShapeError, UnsupportedError
 from retrograde.ir.builder import plain
+from retrograde.numpy.complex import sign as phase
 from retrograde.numpy.elementwise import absolute, where
 from retrograde.numpy.last_axes import (  # noqa: F401
     cross,
@@ -27,18 +28,21 @@ from retrograde.numpy.last_axes import (  # noqa: F401
     trace,
     vecdot,
 )
-from retrograde.numpy.norms import matrix_norm, norm, vector_norm  # noqa: F401
+from retrograde.numpy.norms import matrix_norm, norm, once, real_form, singular_values, vector_norm  # noqa: F401
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import prod as _prod
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import array, broadcast_to, expand_dims, normalize_axis, reshape, swapaxes, transpose
 from retrograde.numpy.table import implements, implements_traced, refuse
+from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
 from retrograde.ops import spectral as sp
 from retrograde.ops.promote import apply, astype
 from retrograde.types import kind_of
+
+_LAPACK = (np.float32, np.float64, np.complex64, np.complex128)
 
 
 class QRResult(NamedTuple):
@@ -70,15 +74,18 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
-def matrices(*xs: Any, square: bool = False) -> tuple:
-    """The operands as floats of one dtype, as numpy.linalg has them: float32 stays, all else is float64."""
+def matrices(*xs: Any, square: bool = False, kinds: str = "f") -> tuple:
+    """The operands as numbers of one dtype, as numpy.linalg has them: single precision stays, all else is double."""
     found = [array(x) for x in xs]
     for x in found:
-        if kind_of(x.dtype) == "c":
-            raise UnsupportedError(f"linear algebra of {x.dtype} is not supported yet; pass the real and the imaginary part")
+        if kind_of(x.dtype) == "c" and "c" not in kinds:
+            raise UnsupportedError(
+                f"this function of {x.dtype} matrices is not supported; of numpy.linalg these take complex numbers: solve, inv, "
+                "det, slogdet, eigvalsh, svdvals, pinv, matrix_rank, cond, norm, matrix_power"
+            )
         if x.dtype == np.float16 or x.dtype.kind == "V":
             raise UnsupportedError(f"linear algebra of {x.dtype} is not supported, as in NumPy; use x.astype(np.float32)")
-    wanted = np.result_type(np.float32, *[x.dtype if x.dtype == np.float32 else np.float64 for x in found])
+    wanted = np.result_type(np.float32, *[x.dtype if x.dtype in _LAPACK else np.float64 for x in found])
     found = [astype(x, wanted) for x in found]
     if len(found[0].shape) < 2:
         raise MatrixError(f"{found[0].shape[:-1]}-dimensional array given; an array with at least two axes is wanted")
@@ -103,7 +110,7 @@ def mT(x: Any) -> Any:
 @implements_traced(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
     """x with a x = b. (..., n, n) and (..., n, k), or a vector (n,). Singular: LinAlgError, compiled NaN."""
-    a, b = matrices(a, b, square=True)
+    a, b = matrices(a, b, square=True, kinds="fc")
     vector = len(b.shape) == 1
     b = expand_dims(b, 1) if vector else b
     a, b = _one_batch(a, b)
@@ -123,7 +130,7 @@ def _one_batch(a: Any, b: Any) -> tuple:
 @implements_traced(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse. Singular: LinAlgError, compiled NaN."""
-    (a,) = matrices(a, square=True)
+    (a,) = matrices(a, square=True, kinds="fc")
     return im.linear_solve(a, eye(a.shape[-1], a), *im.factorize(a))
 
 
@@ -157,18 +164,20 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 @implements_traced(np.linalg.det)
 def det(a: Any) -> Any:
     """The determinant. Its gradient at a singular matrix is not finite: it is found by way of the inverse."""
-    (a,) = matrices(a, square=True)
+    (a,) = matrices(a, square=True, kinds="fc")
     factors, pivots = im.factorize(a)
     return im.determinant(apply(ew.multiply, _sign(pivots, a), _prod(_diagonal(factors), -1)), a, factors, pivots)
 
 
 @implements_traced(np.linalg.slogdet)
 def slogdet(a: Any) -> SlogdetResult:
-    """Sign and log|det|: (0, -inf) of a singular matrix, where the gradient is not finite. The sign has no derivative."""
-    (a,) = matrices(a, square=True)
+    """Sign and log|det|: (0, -inf) of a singular matrix, where the gradient is not finite. A real sign has no derivative."""
+    (a,) = matrices(a, square=True, kinds="fc")
     factors, pivots = im.factorize(a)
     d = _diagonal(factors)
-    sign = apply(ew.multiply, _sign(pivots, a), _prod(apply(ew.sign, d), -1))
+    sign = apply(ew.multiply, _sign(pivots, a), _prod(phase(d), -1))
+    if a.dtype.kind == "c":
+        sign = im.determinant_phase(sign, a, factors, pivots)
     with np.errstate(divide="ignore"):
         size = _sum(apply(ew.log, absolute(d)), -1)
     return SlogdetResult(sign, im.log_determinant(size, a, factors, pivots))
@@ -249,15 +258,21 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
 
 @implements_traced(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    """Eigenvalues, ascending, of a symmetric matrix of which one triangle is read."""
+    """Eigenvalues, ascending, of a symmetric or Hermitian matrix of which one triangle is read."""
+    if array(a).dtype.kind == "c":
+        lower = _triangle(a, UPLO, "fc")
+        strict = where(np.tri(lower.shape[-1], k=-1, dtype=bool), lower, lower.dtype.type(0))
+        real_diagonal = apply(ew.multiply, np.eye(lower.shape[-1], dtype=cx.part_of(lower.dtype)), cx.real(lower))
+        whole = apply(ew.add, apply(ew.add, strict, cx.conjugate(mT(strict))), real_diagonal)
+        return once(sp.eigh(real_form(whole), vectors=False)[0])
     return sp.eigh(_triangle(a, UPLO), vectors=False)[0]
 
 
-def _triangle(a: Any, UPLO: str) -> Any:
+def _triangle(a: Any, UPLO: str, kinds: str = "f") -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError(f"UPLO is 'L' or 'U'; it is {UPLO!r}")
-    (a,) = matrices(a, square=True)
-    return a if UPLO.upper() == "L" else mT(a)
+    (a,) = matrices(a, square=True, kinds=kinds)
+    return a if UPLO.upper() == "L" else mT(a) if a.dtype.kind == "f" else cx.conjugate(mT(a))
 
 
 @implements_traced(np.linalg.svd)
@@ -266,9 +281,9 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     further vectors are not unique and have no derivative. Vectors of equal or zero values: see `eigh`.
     """
     refuse("linalg.svd", hermitian=hermitian or None)
-    (a,) = matrices(a)
+    (a,) = matrices(a, kinds="f" if compute_uv else "fc")
     if not compute_uv:
-        return sp.svd(a, vectors=False)[0]
+        return singular_values(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise UnsupportedError(
             "np.linalg.svd(full_matrices=True) of a matrix that is not square is not supported on traced arrays: the vectors "
@@ -291,12 +306,15 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._
     The derivative is that for a rank that stays as it is.
     """
     refuse("linalg.pinv", hermitian=hermitian or None)
-    (a,) = matrices(a)
+    (a,) = matrices(a, kinds="fc")
     if rcond is None:
         given = rtol is not np._NoValue and rtol is not None
         default = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rtol is None else 1e-15
         rcond = rtol if given else default
-    return _pseudoinverse(a, rcond)[0]
+    if a.dtype.kind != "c":
+        return _pseudoinverse(a, rcond)[0]
+    (m, n), found = a.shape[-2:], _pseudoinverse(real_form(a), rcond)[0]
+    return cx.complex_(found[..., :n, :m], found[..., n:, :m])
 
 
 def _pseudoinverse(a: Any, rcond: Any) -> tuple:
@@ -318,7 +336,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     A = array(A)
     if len(A.shape) < 2:
         return astype(apply(ew.not_equal, _sum(absolute(A)), 0), np.int64)
-    (A,) = matrices(A)
+    (A,) = matrices(A, kinds="fc")
     s = absolute(eigvalsh(A)) if hermitian else svdvals(A)
     s = ew.stop_gradient(s)
     if tol is None:
@@ -332,7 +350,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 @implements_traced(np.linalg.cond)
 def cond(x: Any, p: Any = None) -> Any:
     """The condition number in a norm, by default the largest singular value over the smallest; infinite of a singular matrix."""
-    (x,) = matrices(x)
+    (x,) = matrices(x, kinds="fc")
     if not x.size:
         raise MatrixError("cond is not defined on empty arrays")
     if p is None or p in (2, -2):
@@ -340,7 +358,7 @@ def cond(x: Any, p: Any = None) -> Any:
         large, small = (s[..., 0], s[..., -1]) if p != -2 else (s[..., -1], s[..., 0])
         with np.errstate(divide="ignore", invalid="ignore"):
             return apply(ew.divide, large, small)
-    (x,) = matrices(x, square=True)
+    (x,) = matrices(x, square=True, kinds="fc")
     return apply(ew.multiply, norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))
 
 

@@ -19,7 +19,7 @@ _NONE = np._NoValue
 def _numbers(a: Any, where: Any = True) -> Any:
     """Where there is no NaN, among what is chosen; True where nothing can be one."""
     where = True if where is _NONE else where
-    if a.dtype.kind != "f":
+    if a.dtype.kind not in "fc":
         return where
     numbers = ew.logical_not(isnan(a))
     return numbers if where is True else ew.logical_and(numbers, array(where))
@@ -30,7 +30,7 @@ def _total(total: Any, name: str) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
         where: Any = _NONE,
     ) -> Any:  # fmt: skip
-        a = real_array(name, a)
+        a = real_array(name, a, "fiubc")
         return total(a, axis, dtype, out, keepdims, initial, _numbers(a, where))
 
     call.__name__, call.__doc__ = name, f"As `numpy.{name}`."
@@ -45,7 +45,7 @@ def nanmean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = _NONE
 ) -> Any:  # fmt: skip
     """The mean of what is not NaN; of nothing, NaN."""
-    a = real_array("nanmean", a)
+    a = real_array("nanmean", a, "fiubc")
     return rd.mean(a, axis, dtype, out, keepdims, where=_numbers(a, where))
 
 
@@ -54,9 +54,9 @@ def _spread(spread: Any, name: str) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = _NONE, *,
         where: Any = _NONE, mean: Any = _NONE, correction: Any = _NONE,
     ) -> Any:  # fmt: skip
-        a = real_array(name, a)
+        a = real_array(name, a, "fiubc")
         numbers = _numbers(a, where)
-        if a.dtype.kind == "f":  # of lines with too few all is left out, so that they get no cotangent either
+        if a.dtype.kind in "fc":  # of lines with too few all is left out, so that they get no cotangent either
             enough = rd.sum(numbers, axis, keepdims=True) > (ddof if correction is _NONE else correction)
             numbers = ew.logical_and(numbers, enough)
         return spread(a, axis, dtype, out, ddof, keepdims, where=numbers, mean=mean, correction=correction)

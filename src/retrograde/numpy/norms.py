@@ -6,18 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import UnsupportedError
 from retrograde.numpy.complex import abs_square
 from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, moveaxis, normalize_axis, reshape
+from retrograde.numpy.shaping import array, concatenate, moveaxis, normalize_axis, reshape
 from retrograde.numpy.table import implements_traced
+from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import spectral as sp
+from retrograde.ops.complex import part_of
 from retrograde.ops.promote import apply, astype
 from retrograde.types import kind_of
+
+
+def real_form(a: Any) -> Any:
+    """The real matrix that does to (x, y) what `a` does to x + iy: (..., 2 m, 2 n). It has the singular values of `a` twice."""
+    x, y = cx.real(a), cx.imag(a)
+    return concatenate([concatenate([x, apply(ew.negative, y)], -1), concatenate([y, x], -1)], -2)
+
+
+def once(values: Any) -> Any:
+    """Values that are there twice, side by side: their mean, so that the derivative does not depend on the vectors' choice."""
+    return apply(ew.multiply, apply(ew.add, values[..., ::2], values[..., 1::2]), 0.5)
+
+
+def singular_values(a: Any) -> Any:
+    """Singular values, descending."""
+    return once(sp.svd(real_form(a), vectors=False)[0]) if a.dtype.kind == "c" else sp.svd(a, vectors=False)[0]
 
 
 @implements_traced(np.linalg.norm)
@@ -58,7 +75,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord == -np.inf:
         return _min(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
-        return _sum(astype(apply(ew.not_equal, x, 0), x.real.dtype), axes, keepdims=keepdims)
+        return _sum(astype(apply(ew.not_equal, x, 0), part_of(x.dtype)), axes, keepdims=keepdims)
     if ord == 1:
         return _sum(absolute(x), axes, keepdims=keepdims)
     if ord == 2:
@@ -67,7 +84,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     total = _sum(apply(ew.power, size, ord), axes, keepdims=keepdims)
     nothing = apply(ew.equal, total, 0)
     root = apply(ew.power, where(nothing, 1, total), 1.0 / ord)
-    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), size.dtype)
+    return astype(where(nothing, 0.0 if ord > 0 else np.inf, root), part_of(x.dtype))
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -78,10 +95,8 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     if ord in ("fro", "f"):
         return _euclidean(x, tuple(sorted(axes)), keepdims)
     if ord in (2, -2, "nuc"):
-        if x.dtype.kind == "c":
-            raise UnsupportedError(f"the norm {ord!r} is one of singular values, which complex matrices have no rule for yet")
         moved = moveaxis(x, axes, (-2, -1))
-        s = sp.svd(moved, vectors=False)[0]
+        s = singular_values(moved)
         s = where(apply(ew.equal, s, 0), s.dtype.type(0), s)  # a kink as |x| has: no derivative passes
         found = _sum(s, -1) if ord == "nuc" else (_max if ord == 2 else _min)(s, -1)
     elif ord in (1, -1, np.inf, -np.inf):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import UnsupportedError
-from retrograde.numpy.elementwise import isfinite, isinf, isnan, of_ufunc, where
+from retrograde.numpy.elementwise import absolute, isfinite, isinf, isnan, of_ufunc, where
 from retrograde.numpy.reductions import all as _all
 from retrograde.numpy.shaping import array, broadcast_arrays
 from retrograde.numpy.table import implements, refuse
@@ -88,8 +88,8 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool 
     a, b = array(a), array(b)
     if b.dtype.kind in "iub":
         b = astype(b, np.result_type(b.dtype, 1.0))
-    far = apply(ew.absolute, apply(ew.subtract, a, b))
-    near = apply(ew.less_equal, far, apply(ew.add, atol, apply(ew.multiply, rtol, apply(ew.absolute, b))))
+    far = absolute(apply(ew.subtract, a, b))
+    near = apply(ew.less_equal, far, apply(ew.add, atol, apply(ew.multiply, rtol, absolute(b))))
     found = apply(ew.logical_or, apply(ew.logical_and, near, isfinite(b)), apply(ew.equal, a, b))
     return apply(ew.logical_or, found, apply(ew.logical_and, isnan(a), isnan(b))) if equal_nan else found
 

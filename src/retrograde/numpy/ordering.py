@@ -1,5 +1,8 @@
-"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last,
-or first in descending order."""
+"""NumPy's functions that put in order and search what is in order. Sorting is stable, whatever `kind` says; NaN comes last, or
+first in descending order.
+
+Among complex numbers the real part decides, then the imaginary one, as in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError
-from retrograde.numpy.elementwise import where
+from retrograde.numpy.elementwise import isnan, where
 from retrograde.numpy.indexing import take
 from retrograde.numpy.shaping import array, flip, normalize_axis, ravel
 from retrograde.numpy.table import implements, refuse
+from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import index as ix
 from retrograde.ops import sort as so
@@ -25,19 +29,31 @@ def _line(a: Any, axis: Any) -> tuple[Any, int]:
     return a, normalize_axis(axis, len(a.shape))
 
 
+def _order(a: Any, axis: int) -> Any:
+    """The places in ascending order; complex numbers by their real parts, then by their imaginary ones, with NaN behind.
+
+    As in NumPy what has a NaN imaginary part comes after all numbers, then what has a NaN real part, then what has both.
+    """
+    if a.dtype.kind != "c":
+        return so.argsort(a, axis=axis)
+    x, y = cx.real(a), cx.imag(a)
+    unknown = apply(ew.add, apply(ew.multiply, astype(isnan(x), np.int8), np.int8(2)), astype(isnan(y), np.int8))
+    return lexsort((y, x, unknown), axis)
+
+
 @implements(np.argsort)
 def argsort(
     a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False
 ) -> Any:  # fmt: skip
     """The places of the elements in ascending or `descending` order, ties in the order they have; no derivative. O(n log n)."""
     refuse("argsort", order=order)
-    return _order(*_line(a, axis if array(a).shape else None), descending)
+    return _places(*_line(a, axis if array(a).shape else None), descending)
 
 
-def _order(a: Any, axis: int, descending: bool) -> Any:
+def _places(a: Any, axis: int, descending: bool) -> Any:
     if not descending:
-        return so.argsort(a, axis=axis)
-    places = flip(so.argsort(flip(a, axis), axis=axis), axis)  # turned around twice, ties stay in order
+        return _order(a, axis)
+    places = flip(_order(flip(a, axis), axis), axis)  # turned around twice, ties stay in order
     return apply(ew.subtract, a.shape[axis] - 1, places)
 
 
@@ -48,7 +64,17 @@ def sort(
     """The elements in ascending or `descending` order; each cotangent goes back to where its element came from. O(n log n)."""
     refuse("sort", order=order)
     a, axis = _line(a, axis)
-    return ix.take_along(a, _order(a, axis, descending), axis=axis)
+    if a.dtype.kind == "c" or descending:
+        return ix.take_along(a, _places(a, axis, descending), axis=axis)
+    return so.sort(a, axis=axis)
+
+
+@implements(np.sort_complex)
+def sort_complex(a: Any) -> Any:
+    """The elements as complex numbers, by their real parts, then by their imaginary ones, along the last axis."""
+    a = sort(a)
+    short = a.dtype.kind in "iu" and a.dtype.itemsize < 4
+    return a if a.dtype.kind == "c" else astype(a, np.complex64 if short else np.complex128)
 
 
 def _check_kth(kth: Any, n: int) -> None:
@@ -71,7 +97,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     refuse("argpartition", order=order)
     a, axis = _line(a, axis)
     _check_kth(kth, a.shape[axis])
-    return so.argsort(a, axis=axis)
+    return _order(a, axis)
 
 
 @implements(np.lexsort)
@@ -81,9 +107,9 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     if not lines:
         raise ShapeError("lexsort: need sequence of keys with len > 0")
     axis = normalize_axis(axis, len(lines[0].shape))
-    order = so.argsort(lines[0], axis=axis)
+    order = _order(lines[0], axis)
     for key in lines[1:]:
-        order = ix.take_along(order, so.argsort(ix.take_along(key, order, axis=axis), axis=axis), axis=axis)
+        order = ix.take_along(order, _order(ix.take_along(key, order, axis=axis), axis), axis=axis)
     return order
 
 

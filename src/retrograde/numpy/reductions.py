@@ -15,6 +15,7 @@ from retrograde.numpy.shaping import array, broadcast_to, expand_dims, full_like
 from retrograde.numpy.table import FUNCTIONS, implements, refuse
 from retrograde.ops import elementwise as ew
 from retrograde.ops import reduce as rd
+from retrograde.ops.complex import part_of
 from retrograde.ops.promote import apply, astype, is_traced
 from retrograde.types import kind_of
 
@@ -162,10 +163,10 @@ def minimum_reduce(a: Any, axis: Any = 0, *, keepdims: bool = False, initial: An
 
 
 def _count(a: Any, axis: Any, keepdims: Any, mask: Any) -> Any:
-    """How many elements are added up: a number, or with a mask an array of a's dtype."""
+    """How many elements are added up: a number, or with a mask a real array of a's precision."""
     if mask is None:
         return float(math.prod(a.shape[i] for i in _axes(axis, len(a.shape))))
-    return _reduce(rd.sum_, astype(broadcast_to(mask, a.shape), a.dtype), axis, keepdims)
+    return _reduce(rd.sum_, astype(broadcast_to(mask, a.shape), part_of(a.dtype)), axis, keepdims)
 
 
 @implements(np.mean)

@@ -19,10 +19,10 @@ def array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x)
 
 
-def real_array(name: str, x: Any) -> Any:
-    """`x` as an array or symbol of floats, integers or bools; of complex numbers (and bfloat16) an error."""
+def real_array(name: str, x: Any, kinds: str = "fiub") -> Any:
+    """`x` as an array or symbol of floats, integers or bools; of complex numbers, if not among the `kinds`, an error."""
     x = array(x)
-    if x.dtype.kind not in "fiub":
+    if x.dtype.kind not in kinds:
         raise UnsupportedError(f"np.{name} of {x.dtype} is not supported on traced arrays; cast it, say to float32")
     return x
 

@@ -79,9 +79,10 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     c = cov(x, y, rowvar, dtype=dtype)
     if len(c.shape) == 0:
         return c / c
-    deviations = np.sqrt(c[np.arange(c.shape[0]), np.arange(c.shape[0])])
+    deviations = np.sqrt(np.real(c[np.arange(c.shape[0]), np.arange(c.shape[0])]))
     c = c / deviations[:, None] / deviations[None, :]
-    return c - ew.stop_gradient(c - clip(c, -1, 1))  # what rounding put past 1 is taken off, and the derivative stays
+    within = clip(np.real(c), -1, 1) + 1j * clip(np.imag(c), -1, 1) if c.dtype.kind == "c" else clip(c, -1, 1)
+    return c - ew.stop_gradient(c - within)  # what rounding put past 1 is taken off, and the derivative stays
 
 
 @implements(np.count_nonzero)

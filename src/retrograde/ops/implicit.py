@@ -14,9 +14,11 @@ import numpy as np
 
 from retrograde.ir import Primitive
 from retrograde.ops import elementwise as ew
+from retrograde.ops.complex import imag
 from retrograde.ops.linalg import eye_like
 from retrograde.ops.lu import lu, solve_by_factors
 from retrograde.ops.matmul import matmul, swap_last
+from retrograde.ops.promote import astype
 from retrograde.ops.shape import reshape, spread
 
 
@@ -86,6 +88,11 @@ def log_determinant(value: Any, a: Any, factors: Any, pivots: Any) -> Any:
     return implicit(value, a, factors, pivots, rule="log_determinant_of")
 
 
+def determinant_phase(value: Any, a: Any, factors: Any, pivots: Any) -> Any:
+    """det a / |det a| of a complex matrix, computed elsewhere, as a function of `a`."""
+    return implicit(value, a, factors, pivots, rule="determinant_phase_of")
+
+
 def determinant(value: Any, a: Any, factors: Any, pivots: Any) -> Any:
     """det a, computed elsewhere, as a function of `a`."""
     return implicit(value, a, factors, pivots, rule="determinant_of")
@@ -94,7 +101,14 @@ def determinant(value: Any, a: Any, factors: Any, pivots: Any) -> Any:
 @_rule(lambda a, *_factors: np.linalg.slogdet(a)[1])
 def log_determinant_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> tuple:
     """Jacobi's formula (Giles, 2008, section 2.2.4)."""
-    return (reshape(ct, shape=(*ct.shape, 1, 1)) * linear_solve(a, eye_like(a), factors, pivots, transposed=True),)
+    ct = astype(reshape(ct, shape=(*ct.shape, 1, 1)), a.dtype)
+    return (ct * linear_solve(a, eye_like(a), factors, pivots, transposed=True),)
+
+
+@_rule(lambda a, *_factors: np.linalg.slogdet(a)[0])
+def determinant_phase_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> tuple:
+    """The phase turns with the imaginary part of what Jacobi's formula gives."""
+    return log_determinant_of(astype(imag(ct * z), a.dtype) * a.dtype.type(1j), z, a, factors, pivots)
 
 
 @_rule(lambda a, *_factors: np.linalg.det(a))

@@ -27,10 +27,11 @@ INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 # -- what the family shares ------------------------------------------------------------------------------------------
 
 
-def check_matrix(name: str, a: ArrayType, square: bool = True) -> None:
-    """Raise unless these are matrices of float32 or float64."""
-    if a.dtype.kind != "f" or a.dtype.itemsize not in (4, 8):
-        raise GraphTypeError(f"{name} works on float32 and float64; it was given {a}. Convert it with x.astype(float)")
+def check_matrix(name: str, a: ArrayType, square: bool = True, kinds: str = "f") -> None:
+    """Raise unless these are matrices of float32 or float64, or of complex numbers if those are among the `kinds`."""
+    if a.dtype.kind not in kinds or a.dtype.itemsize < 4:
+        known = "float32 and float64" + (", complex64 and complex128" if "c" in kinds else "")
+        raise GraphTypeError(f"{name} works on {known}; it was given {a}. Convert it with x.astype")
     if a.ndim < 2:
         raise MatrixError(f"{name}: an array with at least two axes is wanted; it was given {a}")
     if square and a.shape[-1] != a.shape[-2]:
@@ -39,7 +40,7 @@ def check_matrix(name: str, a: ArrayType, square: bool = True) -> None:
 
 def letter(a: Any) -> str:
     """LAPACK's letter for the dtype."""
-    return "s" if a.dtype.itemsize == 4 else "d"
+    return {"f4": "s", "f8": "d", "c8": "c", "c16": "z"}[a.dtype.str[1:]]
 
 
 def one_by_one(f: Callable[..., Any], *arrays: Any) -> tuple:
@@ -115,7 +116,7 @@ triangular_solve.__doc__ = (
 
 @triangular_solve.def_type
 def _triangular_type(a: ArrayType, b: ArrayType, *, lower: bool, transposed: bool, unit: bool) -> ArrayType:
-    check_matrix("solve_triangular", a)
+    check_matrix("solve_triangular", a, kinds="fc")
     if b.dtype != a.dtype:
         raise GraphTypeError(f"solve_triangular: operands of one dtype are wanted; it was given {a} and {b}")
     if b.ndim != a.ndim or b.shape[:-1] != a.shape[:-1]:
@@ -156,7 +157,7 @@ def _triangular_lower(k: Any, outputs: Any, inputs: Any, *, lower: bool, transpo
             (held,) = k.room((a.dtype, (n, n)))
             k.copy(held, k.transposed(matrix))
             matrix = held
-        one = 1.0
+        one = 1.0 if a.dtype.kind == "f" else k.table(np.ones(1, a.dtype))
         k.call("blas", f"{letter(a)}trsm", "R", side, trans, "U" if unit else "N", columns, n, one, matrix, ld, target, columns)
         if not unit:
             with k.unless(k.all_of(k.diagonal(matrix), lambda d: e.compare("!=", d, e.const(0)))):
@@ -192,7 +193,11 @@ def _triangular_samples() -> list:
         for lower in (True, False):
             cases.append(((a, b), {"lower": lower, "transposed": n == 3, "unit": n == 6}))
     how = {"lower": True, "transposed": False, "unit": False}
-    return [*cases, ((a.astype(np.float32), b.astype(np.float32)), how)]
+    cases.append(((a.astype(np.float32), b.astype(np.float32)), how))
+    a, b = a + 1j * np.swapaxes(a, -1, -2), b * (1 - 2j)
+    for transposed in (False, True):
+        cases += [((a, b), {**how, "transposed": transposed}), ((np.swapaxes(a, -1, -2), b), {**how, "transposed": transposed})]
+    return [*cases, ((a.astype(np.complex64), b.astype(np.complex64)), how)]
 
 
 # -- Cholesky --------------------------------------------------------------------------------------------------------

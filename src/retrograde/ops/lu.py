@@ -1,4 +1,7 @@
-"""Linear algebra: LU's factors, and solutions by them. Matrices are the last two axes; see `ops/linalg.py`."""
+"""Linear algebra: LU's factors, and solutions by them. Matrices are the last two axes; see `ops/linalg.py`.
+
+All of it is holomorphic: of complex matrices too a transpose is one without conjugation, in values and in pullbacks.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ lu.__doc__ = (
 
 @lu.def_type
 def _lu_type(a: ArrayType) -> tuple:
-    check_matrix("lu", a, square=False)
+    check_matrix("lu", a, square=False, kinds="fc")
     return a, ArrayType((*a.shape[:-2], min(a.shape[-2:])), INT32)
 
 
@@ -119,7 +122,9 @@ def _lu_pullback(cts: tuple, outs: tuple, a: Any) -> tuple:
 def _lu_samples() -> list:
     rng = np.random.default_rng(23)
     shapes = [(3, 3), (1, 1), (4, 2), (2, 4), (0, 3), (2, 0), (2, 3, 3), (5, 5)]
-    return [((x,), {}) for x in matrices(rng, *shapes)]
+    real = matrices(rng, *shapes)
+    mixed = [x + 1j * np.flip(x, -1) for x in real[:4]]
+    return [((x,), {}) for x in (*real, *mixed, mixed[0].astype(np.complex64))]
 
 
 permutation = Primitive("row_exchanges", formula="{0}", flops=0)

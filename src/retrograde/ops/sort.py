@@ -1,7 +1,6 @@
-"""The order of elements: `argsort`, and `searchsorted`, the search in what is sorted. Neither has a derivative.
+"""The order of elements: `sort`, `argsort`, and `searchsorted`, the search in what is sorted. NaN is larger than any number.
 
-A sorted array is taken by its order (`take_along_axis`), whose pullback puts each cotangent back where the element came from.
-NaN is larger than any number, as in NumPy.
+The pullback of `sort` puts each cotangent back where its element came from; places have no derivative.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
-from retrograde.ir.layout import Layout
+from retrograde.ops.index import put_along
 from retrograde.ops.shape import spread
+from retrograde.ops.sort_kernel import emit_order, order_scratch
 from retrograde.types import ArrayType
 
 _I64 = np.dtype(np.int64)
-_RUN = 8  # elements that are ordered in registers
 
 
 def _less(e: Any, x: Any, y: Any) -> Any:
@@ -26,99 +25,47 @@ def _less(e: Any, x: Any, y: Any) -> Any:
     return e.b.or_(below, e.b.and_(e.compare("!=", y, y), e.compare("==", x, x))) if e.is_float else below
 
 
-argsort = Primitive("argsort", formula="\\operatorname{{argsort}}({0})", flops=lambda x, *, axis: x.size * _levels(x.shape[axis]))
-argsort.__doc__ = "The places of the elements along an axis in ascending order, ties in the order they have: a merge sort."
-
-
 def _levels(n: int) -> int:
     """How often runs of one element must double to make one of n."""
     return max(n - 1, 0).bit_length()
 
 
-@argsort.def_type
-def _argsort_type(x: ArrayType, *, axis: int) -> ArrayType:
-    if x.dtype.kind not in "fiub" or not 0 <= axis < x.ndim:
-        raise GraphTypeError(f"sorting along axis {axis} is not defined for {x}; real, integer and bool arrays have an order")
-    return x.with_dtype(_I64)
+def _ordering(name: str, places: bool, doc: str) -> Primitive:
+    primitive = Primitive(name, formula=f"\\operatorname{{{{{name}}}}}({{0}})",
+                          flops=lambda x, *, axis: x.size * _levels(x.shape[axis]))  # fmt: skip
+    primitive.__doc__ = doc
+
+    @primitive.def_type
+    def type_rule(x: ArrayType, *, axis: int) -> ArrayType:
+        if x.dtype.kind not in "fiub" or not 0 <= axis < x.ndim:
+            raise GraphTypeError(f"sorting along axis {axis} is not defined for {x}; real, integer and bool arrays have an order")
+        return x.with_dtype(_I64) if places else x
+
+    primitive.def_lower("kernel")(lambda k, outputs, inputs, *, axis: emit_order(k, outputs[0], inputs[0], axis, places))
+    primitive.scratch = lambda x, *, axis: order_scratch(x, axis, places)
+    primitive.def_batch(lambda lanes, mapped, x, *, axis: primitive(x, axis=axis + 1))
+    primitive.def_cut(lambda where, types, out, out_axis, *, axis: where[0] == out_axis != axis)
+    return primitive
 
 
+argsort = _ordering("argsort", True, "The places of the elements along an axis in ascending order, ties in the order they have.")
 argsort.def_reference(lambda x, *, axis: np.argsort(x, axis, kind="stable").astype(np.int64, copy=False))
 argsort.def_pullback(lambda ct, z, x, *, axis: (None,))
-argsort.def_batch(lambda lanes, mapped, x, *, axis: argsort(x, axis=axis + 1))
-argsort.def_cut(lambda where, types, out, out_axis, *, axis: where[0] == out_axis != axis)
-argsort.scratch = lambda x, *, axis: 2 * x.shape[axis] * (8 + x.dtype.itemsize) if x.shape[axis] > 1 else 0
+
+sort = _ordering("sort", False, "The elements along an axis in ascending order. Only its pullback asks where they came from.")
+sort.def_reference(lambda x, *, axis: np.sort(x, axis))
+sort.def_pullback(lambda ct, z, x, *, axis: (put_along(ct, argsort(x, axis=axis), axis=axis, size=x.shape[axis]),))
 
 
-@argsort.def_lower("kernel")
-def _argsort_lower(k: Any, outputs: Any, inputs: Any, *, axis: int) -> None:
-    """Each line is cut into runs of 8, which are ordered as they are copied next to their places; then runs of 8, 16 ... are
-    merged from one half of the memory to the other. A merge of two runs has no branch but its loop's: which run gives the next
-    element is a select.
-    """
-    out, x = outputs[0], inputs[0]
-    n = x.shape[axis]
-    if n <= 1 or not out.type.size:
-        k.fill(out, 0)
-        return
-    b, at = k.b, k.scalar(_I64)
-    places, keys = k.scratch(_I64, 2 * n), k.scratch(x.dtype, 2 * n)
-    keys = keys.with_layout(Layout((2 * n,), (1,), 16 * n // x.dtype.itemsize))  # behind the places
-    for lead in k.loop(*out.shape[:axis], *out.shape[axis + 1 :]):
-        def line(i: Any, lead: tuple = lead) -> tuple:
-            return (*lead[:axis], i, *lead[axis:])
-
-        for run in k.count(n // _RUN):
-            _emit_run(k, keys, places, x, line, at.mul(run, at.const(_RUN)), _RUN)
-        _emit_run(k, keys, places, x, line, at.const(n - n % _RUN), n % _RUN)
-        merges = _levels(-(-n // _RUN))
-        for level in k.count(merges):
-            width = b.shl(at.const(_RUN), level)
-            odd = b.trunc(level, k.register(bool))
-            source, target = b.select(odd, at.const(n), at.const(0)), b.select(odd, at.const(0), at.const(n))
-            pairs = b.udiv(b.add(at.const(n), b.sub(b.shl(width, at.const(1)), at.const(1))), b.shl(width, at.const(1)))
-            for pair in k.count(pairs):
-                start = b.mul(pair, b.shl(width, at.const(1)))
-                middle = at.minimum(b.add(start, width), at.const(n))
-                end = at.minimum(b.add(middle, width), at.const(n))
-                _emit_merge(k, keys, places, source, target, start, middle, end)
-        final = n if merges % 2 else 0
-        for i in k.count(n):
-            k.store(out, line(i), k.load(places, (at.add(i, at.const(final)),)))
-
-
-def _emit_run(k: Any, keys: Any, places: Any, x: Any, line: Any, start: Any, size: int) -> None:
-    """Copy a short run to where it stands in order: each element counts those that come before it."""
-    at, e = k.scalar(_I64), k.scalar(x.dtype)
-    spots = [at.add(start, at.const(i)) for i in range(size)]
-    values, ranks = [k.load(x, line(spot)) for spot in spots], list(spots)
-    for j in range(size):
-        for i in range(j):
-            swapped = k.b.zext(_less(e, values[j], values[i]), k.register(_I64))
-            ranks[i], ranks[j] = at.add(ranks[i], swapped), at.sub(ranks[j], swapped)
-    for value, spot, rank in zip(values, spots, ranks):
-        k.store(keys, (rank,), value)
-        k.store(places, (rank,), spot)
-
-
-def _emit_merge(k: Any, keys: Any, places: Any, source: Any, target: Any, start: Any, middle: Any, end: Any) -> None:
-    """Merge [start, middle) and [middle, end) of the half at `source` into [start, end) of the one at `target`."""
-    b, at, e = k.b, k.scalar(_I64), k.scalar(keys.dtype)
-    left, right = k.alloca(k.register(_I64)), k.alloca(k.register(_I64))
-    b.store(start, left)
-    b.store(middle, right)
-    for i in k.count(end, start):
-        p, q = b.load(left, typ=k.register(_I64)), b.load(right, typ=k.register(_I64))
-        has_left, has_right = at.compare("<", p, middle), at.compare("<", q, end)
-        # of a run that has ended some element is read that is not used
-        one = k.load(keys, (at.add(source, p),))
-        other = k.load(keys, (at.add(source, b.select(has_right, q, p)),))
-        takes_right = b.and_(has_right, b.or_(b.not_(has_left), _less(e, other, one)))
-        taken = at.add(source, b.select(takes_right, q, p))
-        k.store(keys, (at.add(target, i),), b.select(takes_right, other, one))
-        k.store(places, (at.add(target, i),), k.load(places, (taken,)))
-        step = b.zext(takes_right, k.register(_I64))
-        b.store(at.add(q, step), right)
-        b.store(at.add(p, at.sub(at.const(1), step)), left)
+@sort.def_samples
+def _sort_samples() -> list:
+    rng = np.random.default_rng(37)
+    cases = [(rng.permutation(n) / 7.0 - 3.0, 0) for n in (0, 1, 2, 3, 16, 17, 100)]  # 100 alone is dealt by digits
+    x = rng.permutation(24).reshape(2, 3, 4) / 7.0 - 1.0
+    cases += [(x, 0), (x, 1), (x[:, ::-1, ::2], 1), (x[0].T, 0), (x[:0], 1), (x[:, :, :1], 2), (x.astype(np.float32), 2)]
+    cases += [(rng.integers(-50, 50, (5, n)).astype(dtype), 1) for n, dtype in
+              [(40, np.int8), (300, np.uint16), (20, bool), (9, np.float16), (270, np.int32)]]  # fmt: skip
+    return [((a,), {"axis": axis}) for a, axis in cases]
 
 
 @argsort.def_samples
@@ -165,26 +112,22 @@ def _searchsorted_reference(a: Any, v: Any, *, side: str) -> Any:
 
 @searchsorted.def_lower("kernel")
 def _searchsorted_lower(k: Any, outputs: Any, inputs: Any, *, side: str) -> None:
-    """The answer lies in [low, low + span); every turn halves the span, without a branch."""
+    """The answer lies in [low, low + span), of which every step leaves the half, or one more: the spans are known beforehand.
+
+    A mask instead of a select, which LLVM would make a branch that is taken half of the time.
+    """
     out, (a, v) = outputs[0], inputs
     n, rank = a.shape[-1], len(a.shape) - 1
-    b, at, e, register = k.b, k.scalar(_I64), k.scalar(a.dtype), k.register(_I64)
-    low, span = k.alloca(register), k.alloca(register)
+    b, at, e = k.b, k.scalar(_I64), k.scalar(a.dtype)
     for index in k.loop(*v.shape):
-        value = k.load(v, index)
-        b.store(at.const(0), low)
-        b.store(at.const(n + 1), span)
-        for _ in k.count(_levels(n + 1)):
-            half = b.lshr(b.load(span, typ=register), at.const(1))
-            start = b.load(low, typ=register)
-            # with the span at 1 the half is 0: the place before `low` was looked at already, and is so again
-            place = at.maximum(at.sub(at.add(start, half), at.const(1)), at.const(0))
-            there = k.load(a, (*index[:rank], place))
+        value, low, span = k.load(v, index), at.const(0), n + 1
+        while span > 1:
+            half = span // 2
+            there = k.load(a, (*index[:rank], at.add(low, at.const(half - 1))))
             beyond = _less(e, there, value) if side == "left" else b.not_(_less(e, value, there))
-            beyond = b.and_(beyond, at.compare(">", half, at.const(0)))
-            b.store(b.select(beyond, at.add(start, half), start), low)
-            b.store(b.select(beyond, at.sub(b.load(span, typ=register), half), at.maximum(half, at.const(1))), span)
-        k.store(out, index, b.load(low, typ=register))
+            low = at.add(low, b.and_(b.sext(beyond, k.register(_I64)), at.const(half)))
+            span -= half
+        k.store(out, index, low)
 
 
 searchsorted.def_pullback(lambda ct, z, a, v, *, side: (None, None))

@@ -5,8 +5,8 @@ experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results"
 "Differentiating the singular value decomposition".
 
 Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal the vectors are not unique and have no
-derivative; the pullback leaves such a pair out, which is right for every function that does not depend on the choice. What
-reads values only divides by no difference.
+derivative; the pullback leaves such a pair (up to rounding) out, which is right for every function that does not depend on the
+choice. What reads values only divides by no difference.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ def _inverse(x: Any) -> Any:
     zero, one = np.zeros((), x.dtype)[()], np.ones((), x.dtype)[()]
     nothing = ew.equal(x, zero)
     return ew.select(nothing, zero, one / ew.select(nothing, one, x))
+
+
+def _apart(row: Any, column: Any, largest: Any) -> Any:
+    """Where two values differ by more than rounding: what are equal in truth come out of LAPACK with some last bits apart."""
+    limit = row.dtype.type(4 * row.shape[-1] * np.finfo(row.dtype).eps)
+    return ew.greater(ew.absolute(row - column), limit * largest)
 
 
 def _as_row(v: Any) -> Any:
@@ -219,7 +225,10 @@ def _eigh_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, **_: Any) 
     if by_v is None:
         inner = None
     else:
-        inner = _inverse(_as_row(w) - _as_column(w)) * matmul(swap_last(v), by_v)
+        row, column, n = _as_row(w), _as_column(w), w.shape[-1]
+        largest = ew.maximum(ew.absolute(_columns(row, 0, 1)), ew.absolute(_columns(row, n - 1, n))) if n else row
+        turns = ew.where_else_zero(_apart(row, column, largest), _inverse(row - column))
+        inner = turns * matmul(swap_last(v), by_v)
         if by_w is not None:
             inner = inner + eye_like(inner) * _as_row(by_w)
     left = v * _as_row(by_w) if inner is None else matmul(v, inner)
@@ -297,23 +306,27 @@ def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
 
 @svd.def_pullback
 def _svd_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, **_: Any) -> tuple:
-    """Townsend (2016), equations 29 to 33."""
+    """Townsend (2016), equations 29 to 33, where 1 / (t^2 - s^2) is split in two: vectors of equal values turn together, by
+    1 / (t - s), as they like, but against one another by 1 / (t + s), which is left out nowhere.
+    """
     by_s, by_u, by_vh = (*cts, None, None)[:3]
     s, u, vh = outs if len(outs) > 1 else svd(a, vectors=True)
     if by_u is None and by_vh is None:
         return (matmul(u * _as_row(by_s), vh),)
     row, column, v = _as_row(s), _as_column(s), swap_last(vh)
-    turns, inverse = _inverse(row * row - column * column), _inverse(s)
-    inner, outside = None if by_s is None else eye_like(turns) * _as_row(by_s), []
+    apart = _apart(row, column, _columns(row, 0, 1) if s.shape[-1] else row)
+    together, against = 0.5 * ew.where_else_zero(apart, _inverse(row - column)), 0.5 * _inverse(row + column)
+    inverse, outside = _inverse(s), []
+    inner = None if by_s is None else eye_like(together) * _as_row(by_s)
     if by_u is not None:
         mixed = matmul(swap_last(u), by_u)
-        inner = _sum(inner, turns * (mixed - swap_last(mixed)) * row)
+        inner = _sum(inner, (together + against) * (mixed - swap_last(mixed)))
         if a.shape[-2] > a.shape[-1]:
             outside.append(matmul((by_u - matmul(u, mixed)) * _as_row(inverse), vh))
     if by_vh is not None:
         by_v = swap_last(by_vh)
         mixed = matmul(vh, by_v)
-        inner = _sum(inner, column * (turns * (mixed - swap_last(mixed))))
+        inner = _sum(inner, (together - against) * (mixed - swap_last(mixed)))
         if a.shape[-1] > a.shape[-2]:
             outside.append(matmul(u * _as_row(inverse), swap_last(by_v - matmul(v, mixed))))
     return (_sum(matmul(matmul(u, inner), vh), *outside),)
