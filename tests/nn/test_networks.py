@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_told():
         (lambda: nn.LSTM(2, 2).init(0)(np.ones((1, 1, 2)), np.ones((1, 1, 2))), "a pair"),
         (lambda: nn.MultiheadAttention(2, 1).init(0)(np.ones((1, 3))), "query"),
         (lambda: nn.MultiheadAttention(2, 1).init(0)(np.ones((3, 1, 2)), attn_mask=np.ones((2, 3), bool)), "attn_mask"),
-        (lambda: nn.MultiheadAttention(2, 1).init(0)(np.ones((3, 1, 2)), attn_mask=np.ones((3, 3), int)), "booleans or of floats"),
+        (lambda: nn.MultiheadAttention(2, 1).init(0)(np.ones((3, 1, 2)), attn_mask=np.ones((3, 3), int)), "booleans or of fl"),
         (lambda: nn.Residual(nn.Linear(2, 3)).init(0)(np.ones((1, 2))), "must keep it"),
         (lambda: nn.GLU()(np.ones(3)), "even"),
         (lambda: nn.Bilinear(2, 2, 1).init(0)(np.ones((1, 2))), "two arrays"),

@@ -58,8 +58,8 @@ class Module:
         made.__dict__.update(zip(cls.dynamic, children))
         return made
 
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        """The output for a batch `x` of shape (..., features); with a random key, as in training."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`(x, key=None)`: the output for a batch `x` of shape (..., features); with a random key, as in training."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__(self, x, key=None)")
 
     def replace(self, **changes: Any) -> Any:

@@ -44,7 +44,7 @@ class _Recurrent(Module):
     def initialize(self, rng: np.random.Generator, dtype: np.dtype, follows: Any) -> Any:
         """All uniform on (-a, a), a = 1 / sqrt(hidden_size), as PyTorch's."""
         a, rows = 1.0 / math.sqrt(self.hidden_size), self.gates * self.hidden_size
-        weights = {}
+        weights: dict[str, np.ndarray] = {}
         for i in range(self.num_layers):
             width = self.input_size if i == 0 else self.hidden_size * len(self._directions())
             for way in self._directions():
