@@ -139,3 +139,14 @@ def test_what_does_not_fit_is_told():
     ]:  # fmt: skip
         with pytest.raises(ModelError, match=said):
             make()
+
+
+def test_labels_that_are_no_class_make_compiled_losses_nan():
+    for name, target in [
+        ("NLLLoss", LABELS), ("CrossEntropyLoss", LABELS), ("MultiMarginLoss", LABELS), ("MultiLabelMarginLoss", LISTS),
+    ]:  # fmt: skip
+        loss = rg.jit(getattr(nn, name)(reduction="none"))
+        bad = target.copy()
+        bad[1], bad[2] = 4, -7
+        assert list(np.isnan(loss(F, bad))) == [False, True, True, False, False]
+        assert not np.any(np.isnan(loss(F, target)))

@@ -16,7 +16,7 @@ from retrograde.nn.criteria import Criterion
 class NLLLoss(Criterion):
     """-weight[y] f[y] of log-probabilities (batch, classes) and labels (batch,); the mean is over the sum of weight[y].
 
-    Labels equal to ignore_index count nothing.
+    Labels equal to ignore_index count nothing. One that is no class raises; in compiled code the loss of its point is NaN.
     """
 
     weight: Any = None
@@ -32,7 +32,9 @@ class NLLLoss(Criterion):
         if target.dtype.kind not in "iu" or np.shape(target) != (n,):
             raise ModelError(f"{name}: the target is integer labels of shape {(n,)}; it is {target.dtype} {np.shape(target)}")
         counts = target != self.ignore_index
-        if isinstance(target, np.ndarray) and np.any(odd := counts & ((target < 0) | (target >= classes))):
+        odd = counts & ((target < 0) | (target >= classes))
+        known = isinstance(target, np.ndarray)
+        if known and np.any(odd):
             raise ModelError(f"{name}: label {target[odd][0]} is none of 0 to {classes - 1}")
         target = np.where(counts, target, 0)
         by_class = self._weights(log_p)
@@ -44,6 +46,7 @@ class NLLLoss(Criterion):
             kept = np.where(counts, 1.0, 0.0).astype(log_p.dtype)
             kept = kept if sample_weight is None else kept * sample_weight
             each = (1.0 - smoothing) * each + smoothing * spread * kept
+        each = each if known else np.where(odd, np.nan, each)
         if self.reduction == "none":
             return each
         return np.sum(each) if self.reduction == "sum" else np.sum(each) / np.sum(of_point)

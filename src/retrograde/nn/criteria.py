@@ -28,10 +28,6 @@ class Criterion:
         if self.reduction not in ("mean", "sum", "none"):
             raise ModelError(f'{type(self).__name__}: reduction is "mean", "sum" or "none", not {self.reduction!r}')
 
-    @property
-    def __name__(self) -> str:
-        return type(self).__name__
-
     def _of(self, *inputs: Any, sample_weight: Any = None) -> Any:
         """The reduced `each(*inputs)`, a target cast to the dtype of the first input."""
         first = np.asarray(inputs[0]) if not hasattr(inputs[0], "dtype") else inputs[0]
@@ -53,7 +49,7 @@ class Criterion:
         """The losses before the reduction."""
         raise NotImplementedError
 
-    def __call__(self, input: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    def __call__(self, input: Any, target: Any, /, *, sample_weight: Any = None) -> Any:
         """The loss of a prediction and a target of the same shape."""
         return self._of(input, target, sample_weight=sample_weight)
 
@@ -155,7 +151,7 @@ class GaussianNLLLoss(Criterion):
     def __call__(self, input: Any, target: Any, var: Any = None, *, sample_weight: Any = None) -> Any:
         """The loss of a mean, a target and a variance, all of one shape."""
         input, var = _inputs(self, input, var)
-        if isinstance(var, (np.ndarray, np.generic)) and np.any(var < 0):
+        if isinstance(var, (np.ndarray, np.generic)) and np.any(np.less(var, 0)):
             raise ModelError("GaussianNLLLoss: a variance is negative; end its branch of the network in nn.Softplus()")
         return self._of(input, target, var, sample_weight=sample_weight)
 

@@ -69,7 +69,7 @@ class MultiMarginLoss(Criterion):
         each = np.sum(gap, axis=1) / classes
         if self.weight is not None:
             each = each * rnp.take(np.asarray(self.weight, each.dtype), y, axis=0)
-        return self._reduced(each, sample_weight)
+        return self._reduced(_nan_where_odd(each, y, classes, 0), sample_weight)
 
 
 class MultiLabelMarginLoss(Criterion):
@@ -82,13 +82,14 @@ class MultiLabelMarginLoss(Criterion):
         """The loss of scores (batch, classes) and lists of labels of the same shape."""
         n, classes = _classes(self, input)
         y = _labels(self, target, (n, classes), classes, -1)
-        counts = np.cumsum((y < 0).astype(np.int64), axis=1) == 0
+        given, counts = y, np.cumsum((y < 0).astype(np.int64), axis=1) == 0
         y = np.where(counts, y, 0)
         is_label = np.any((np.expand_dims(y, 2) == np.arange(classes)) & np.expand_dims(counts, 2), axis=1)
         of_label = np.expand_dims(np.take_along_axis(input, y, 1), 2)  # (batch, place in the list, 1)
         gap = np.maximum(1.0 - (of_label - np.expand_dims(input, 1)), 0)
         pairs = np.expand_dims(counts, 2) & ~np.expand_dims(is_label, 1)
-        return self._reduced(np.sum(np.where(pairs, gap, 0.0), axis=(1, 2)) / classes, sample_weight)
+        each = np.sum(np.where(pairs, gap, 0.0), axis=(1, 2)) / classes
+        return self._reduced(_nan_where_odd(each, given, classes, -1), sample_weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,3 +152,11 @@ def _labels(loss: Any, target: Any, shape: tuple[int, ...], classes: int, least:
     if isinstance(target, np.ndarray) and target.size and not (target.min() >= least and target.max() < classes):
         raise ModelError(f"{name}: labels run from {target.min()} to {target.max()}; they are {least} to {classes - 1}")
     return target
+
+
+def _nan_where_odd(each: Any, labels: Any, classes: int, least: int) -> Any:
+    """In compiled code, where nothing can be raised: NaN for points with a label that is no class."""
+    if isinstance(labels, np.ndarray):
+        return each
+    odd = (labels < least) | (labels >= classes)
+    return np.where(np.any(odd, axis=1) if np.ndim(labels) == 2 else odd, np.nan, each)
