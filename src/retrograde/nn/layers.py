@@ -1,4 +1,4 @@
-"""The layers of a multilayer perceptron, with PyTorch's names and arguments."""
+"""The layers of a multilayer perceptron but its activations, with PyTorch's names and arguments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograde import numpy as rnp
 from retrograde import random
 from retrograde.errors import ModelError
 from retrograde.nn.initializers import draw_weight, get_initializer
-from retrograde.nn.module import Module, child_seeds, require
+from retrograde.nn.module import Module, check_layers, check_probability, check_size, child_seeds, require
 
 
 class Linear(Module):
@@ -24,9 +23,7 @@ class Linear(Module):
     dynamic = ("weight", "bias")
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str | None = None):
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, (int, np.integer)) or value <= 0:
-                raise ModelError(f"Linear: {name} must be a positive integer; it is {value!r}")
+        check_size(self, in_features=in_features, out_features=out_features)
         if init is not None:
             get_initializer(init)
         self.in_features, self.out_features, self.init_name = int(in_features), int(out_features), init
@@ -53,130 +50,34 @@ class Linear(Module):
         return y if self.bias is None else y + self.bias
 
 
-class ReLU(Module):
-    """max(x, 0); derivative 0 at 0."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return np.maximum(x, 0)
-
-
-class LeakyReLU(Module):
-    """x where positive, else negative_slope * x; derivative negative_slope at 0."""
-
-    def __init__(self, negative_slope: float = 0.01):
-        self.negative_slope = float(negative_slope)
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return np.where(x > 0, x, x * self.negative_slope)
-
-
-class ELU(Module):
-    """x where positive, else alpha * (exp(x) - 1); derivative alpha at 0."""
-
-    def __init__(self, alpha: float = 1.0):
-        self.alpha = float(alpha)
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0, x)))
-
-
-class GELU(Module):
-    """x times the normal distribution function of x; `approximate="tanh"` for the usual formula in tanh."""
-
-    def __init__(self, approximate: str = "none"):
-        if approximate not in ("none", "tanh"):
-            raise ModelError(f'GELU: approximate is "none" or "tanh", not {approximate!r}')
-        self.approximate = approximate
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        if self.approximate == "tanh":
-            return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
-        return 0.5 * x * (1.0 + rnp.erf(x * math.sqrt(0.5)))
-
-
-class SiLU(Module):
-    """x * sigmoid(x)."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return x * rnp.sigmoid(x)
-
-
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return np.tanh(x)
-
-
-class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return rnp.sigmoid(x)
-
-
-class Softplus(Module):
-    """log(1 + exp(beta x)) / beta; x itself where beta x is over the threshold."""
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
-        if beta <= 0:
-            raise ModelError(f"Softplus: beta must be positive; it is {beta!r}")
-        self.beta, self.threshold = float(beta), float(threshold)
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        scaled = x * self.beta
-        return np.where(scaled > self.threshold, x, rnp.softplus(scaled) / self.beta)
-
-
-class Softmax(Module):
-    """exp(x) over its sum along `axis`."""
-
-    def __init__(self, axis: int = -1):
-        self.axis = int(axis)
-
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        return rnp.softmax(x, self.axis)
-
-
 class Identity(Module):
     """x itself."""
-
-    def __init__(self) -> None:
-        pass
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         return x
 
 
 class Flatten(Module):
-    """All axes from `start_dim` on as one."""
+    """The axes from `start_dim` to `end_dim`, both included, as one."""
 
-    def __init__(self, start_dim: int = 1):
-        self.start_dim = int(start_dim)
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = int(start_dim), int(end_dim)
 
     def __call__(self, x: Any, key: Any = None) -> Any:
-        lead = np.shape(x)[: self.start_dim]
-        return np.reshape(x, (*lead, math.prod(np.shape(x)[self.start_dim :])))
+        shape, n = np.shape(x), np.ndim(x)
+        first, last = (d + n if d < 0 else d for d in (self.start_dim, self.end_dim))
+        if n == 1 and (first, last) == (1, 0):  # of one point without its batch
+            return x
+        if not 0 <= first <= last < n:
+            raise ModelError(f"{self!r}: an array of shape {shape} has no axes {self.start_dim} to {self.end_dim}")
+        return np.reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 class Dropout(Module):
     """In training (called with a key) each element is 0 with probability p, the others are scaled by 1 / (1 - p)."""
 
     def __init__(self, p: float = 0.5):
-        if not 0.0 <= p < 1.0:
-            raise ModelError(f"Dropout: p is a probability in [0, 1); it is {p!r}")
+        check_probability(self, p=p)
         self.p = float(p)
 
     def __call__(self, x: Any, key: Any = None) -> Any:
@@ -199,17 +100,10 @@ class Sequential(Module):
     """Layers one after another. In training each is called with a random key of its own."""
 
     dynamic = ("layers",)
+    unnamed = ("layers",)
 
     def __init__(self, *layers: Module):
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                kind = type(layer).__name__
-                raise ModelError(f"Sequential: layer {i} is a {kind}, not a module; wrap functions in an nn.Module")
-        self.layers = tuple(layers)
-
-    @property
-    def initialized(self) -> bool:
-        return all(layer.initialized for layer in self.layers)
+        self.layers = check_layers("Sequential", layers)
 
     def config(self) -> dict[str, Any]:
         return {"type": "Sequential", "layers": [layer.config() for layer in self.layers]}

@@ -35,6 +35,10 @@ class Module:
     """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`."""
 
     dynamic: ClassVar[tuple[str, ...]] = ()
+    unnamed: ClassVar[tuple[str, ...]] = ()  # of those, the ones that PyTorch's names of parameters pass over
+
+    def __init__(self) -> None:
+        """A layer without settings."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -54,8 +58,8 @@ class Module:
         made.__dict__.update(zip(cls.dynamic, children))
         return made
 
-    def __call__(self, x: Any, key: Any = None) -> Any:
-        """The output for a batch `x` of shape (..., features); with a random key, as in training."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`(x, key=None)`: the output for a batch `x` of shape (..., features); with a random key, as in training."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__(self, x, key=None)")
 
     def replace(self, **changes: Any) -> Any:
@@ -79,6 +83,9 @@ class Module:
             value = getattr(made, name)
             if isinstance(value, Module):
                 changes[name] = value.initialize_from(child_seeds(seeds, i), dtype, None)
+            elif inner := _inner(value):
+                seed = child_seeds(seeds, i)
+                changes[name] = tuple(m.initialize_from(child_seeds(seed, j), dtype, None) for j, m in enumerate(inner))
         return made.replace(**changes) if changes else made
 
     def initialize(self, rng: np.random.Generator, dtype: np.dtype, follows: Any) -> Any:
@@ -88,9 +95,10 @@ class Module:
     @property
     def initialized(self) -> bool:
         """Whether every parameter has an array."""
+        values = {name: getattr(self, name) for name in self.dynamic}
         return all(
-            value.initialized if isinstance(value, Module) else value is not None or name in self.optional()
-            for name, value in ((name, getattr(self, name)) for name in self.dynamic)
+            all(m.initialized for m in _inner(value)) if _inner(value) else value is not None or name in self.optional()
+            for name, value in values.items()
         )
 
     def optional(self) -> tuple[str, ...]:
@@ -105,7 +113,8 @@ class Module:
     def config(self) -> dict[str, Any]:
         """The architecture as JSON-able data: the type's name and its constructor's arguments."""
         names = [n for n in inspect.signature(type(self).__init__).parameters if n != "self"]
-        return {"type": type(self).__name__, **{n: getattr(self, n) for n in names}}
+        values = {n: getattr(self, n) for n in names}
+        return {"type": type(self).__name__, **{n: v.config() if isinstance(v, Module) else v for n, v in values.items()}}
 
     def save(self, path: Any, **extra: Any) -> None:
         """Write parameters and architecture to a safetensors file."""
@@ -116,6 +125,13 @@ class Module:
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.config().items() if k != "type")
         return f"{type(self).__name__}({shown})"
+
+
+def _inner(value: Any) -> tuple[Module, ...]:
+    """The modules that a dynamic attribute is or holds."""
+    if isinstance(value, Module):
+        return (value,)
+    return value if isinstance(value, tuple) and all(isinstance(v, Module) for v in value) else ()
 
 
 def child_seeds(seeds: np.random.SeedSequence, i: int) -> np.random.SeedSequence:
@@ -130,12 +146,34 @@ def from_config(config: Any) -> Module:
         raise ModelFileError(f"the model file names a layer {kind!r}, which retrograde does not have; it has {sorted(_KNOWN)}")
     arguments = {k: v for k, v in config.items() if k != "type"}
     cls = _KNOWN[config["type"]]
+    arguments |= {k: from_config(v) for k, v in arguments.items() if isinstance(v, dict) and "type" in v}
     try:
-        if "layers" in arguments:
-            return cls(*[from_config(layer) for layer in arguments["layers"]])
-        return cls(**arguments)
+        layers = [from_config(layer) for layer in arguments.pop("layers", ())]
+        return cls(*layers, **arguments)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"the model file describes a {config['type']} that cannot be made: {error}") from None
+
+
+def check_layers(name: str, layers: Any) -> tuple[Module, ...]:
+    """The layers of a container, where each is a module."""
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Module):
+            raise ModelError(f"{name}: layer {i} is a {type(layer).__name__}, not a module; wrap a function f in nn.Lambda(f)")
+    return tuple(layers)
+
+
+def check_size(module: Any, **sizes: Any) -> None:
+    """Raise `ModelError` for a size that is no positive integer."""
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+            raise ModelError(f"{type(module).__name__}: {name} must be a positive integer; it is {value!r}")
+
+
+def check_probability(module: Any, **values: Any) -> None:
+    """Raise `ModelError` for a dropout that is not in [0, 1)."""
+    for name, value in values.items():
+        if not 0.0 <= value < 1.0:
+            raise ModelError(f"{type(module).__name__}: {name} is a probability in [0, 1); it is {value!r}")
 
 
 def require(array: Any, module: Module) -> Any:

@@ -1,11 +1,10 @@
-"""The optimizers, with PyTorch's names, defaults and semantics.
+"""SGD, Adam and their nearest kin, with PyTorch's names, defaults and semantics; the others are in `adaptive`.
 
 An optimizer of your own needs the same two methods, written in NumPy; it is compiled just the same. Parameters may be complex.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,30 +159,41 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """G. Hinton (2012), lecture 6e: the gradient over the root of its running mean square (plus eps, as in PyTorch)."""
+    """G. Hinton (2012), lecture 6e: the gradient over the root of its running mean square (plus eps, as in PyTorch).
+
+    `centered`: over its running deviation, less the square of its running mean (A. Graves, 2013, eq. 38-40).
+    """
 
     lr: float = 1e-2
     alpha: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
     momentum: float = 0.0
+    centered: bool = False
 
     def __post_init__(self) -> None:
         _check(lr=(self.lr, 0.0, np.inf), alpha=(self.alpha, 0.0, 1.0), momentum=(self.momentum, 0.0, 1.0),
                eps=(self.eps, 0.0, np.inf), weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
-        return {"square": _zeros_of_squares(params)} | ({"velocity": _zeros(params)} if self.momentum else {})
+        state = {"square": _zeros_of_squares(params)}
+        state |= {"mean": _zeros(params)} if self.centered else {}
+        return state | ({"velocity": _zeros(params)} if self.momentum else {})
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         if self.weight_decay:
             grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
         square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * _square(g), state["square"], grads)
-        scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
+        new, spread = {"square": square}, square
+        if self.centered:
+            new["mean"] = tree_map(lambda m, g: self.alpha * m + (1.0 - self.alpha) * g, state["mean"], grads)
+            # the difference of two near numbers, which rounding may bring below 0
+            spread = tree_map(lambda s, m: np.maximum(s - _square(m), 0), square, new["mean"])
+        scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, spread)
         if not self.momentum:
-            return tree_map(lambda p, d: p - self.lr * d, params, scaled), {"square": square}
-        velocity = tree_map(lambda v, d: self.momentum * v + d, state["velocity"], scaled)
-        return tree_map(lambda p, v: p - self.lr * v, params, velocity), {"square": square, "velocity": velocity}
+            return tree_map(lambda p, d: p - self.lr * d, params, scaled), new
+        new["velocity"] = tree_map(lambda v, d: self.momentum * v + d, state["velocity"], scaled)
+        return tree_map(lambda p, v: p - self.lr * v, params, new["velocity"]), new
 
 
 @dataclass(frozen=True)
@@ -194,13 +204,15 @@ class Adagrad(Optimizer):
     lr_decay: float = 0.0
     weight_decay: float = 0.0
     eps: float = 1e-10
+    initial_accumulator_value: float = 0.0
 
     def __post_init__(self) -> None:
         _check(lr=(self.lr, 0.0, np.inf), lr_decay=(self.lr_decay, 0.0, np.inf), eps=(self.eps, 0.0, np.inf),
-               weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
+               weight_decay=(self.weight_decay, 0.0, np.inf),
+               initial_accumulator_value=(self.initial_accumulator_value, 0.0, np.inf))  # fmt: skip
 
     def init(self, params: Any) -> State:
-        return {"sum": _zeros_of_squares(params), "step": np.zeros(())}
+        return {"sum": tree_map(lambda s: s + self.initial_accumulator_value, _zeros_of_squares(params)), "step": np.zeros(())}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         rate = self.lr / (1.0 + state["step"] * self.lr_decay)
@@ -212,22 +224,3 @@ class Adagrad(Optimizer):
 
         params, total = _each(2, step, params, grads, state["sum"])
         return params, {"sum": total, "step": state["step"] + 1.0}
-
-
-OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad}
-
-
-def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
-    """An optimizer by name (with a learning rate), or the object itself."""
-    if isinstance(optimizer, type):
-        raise ModelError(f"an optimizer is an object, not its class: {optimizer.__name__}() instead of {optimizer.__name__}")
-    if not isinstance(optimizer, str):
-        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-            raise ModelError(f"an optimizer has init(params) and update(grads, state, params); {optimizer!r} has not")
-        return optimizer
-    name = "sgd" if optimizer.lower() == "gd" else optimizer.lower()
-    if name not in OPTIMIZERS:
-        near = difflib.get_close_matches(name, OPTIMIZERS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ModelError(f"no optimizer is called {optimizer!r}{hint} There are {sorted(OPTIMIZERS)}")
-    return OPTIMIZERS[name]() if lr is None else OPTIMIZERS[name](lr=lr)

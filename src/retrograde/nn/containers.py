@@ -1,0 +1,93 @@
+"""Networks made of others: Residual, Parallel; and Lambda, any NumPy code as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrograde import random
+from retrograde.errors import ModelError
+from retrograde.nn.layers import Sequential
+from retrograde.nn.module import Module, check_layers
+from retrograde.tree import tree_map
+
+
+class Residual(Sequential):
+    """x + f(x), where f is the layers one after another (K. He et al., 2016, eq. 1); f keeps the shape of x."""
+
+    def config(self) -> dict[str, Any]:
+        return {"type": "Residual", "layers": [layer.config() for layer in self.layers]}
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        y = super().__call__(x, key)
+        if np.shape(y) != np.shape(x):
+            raise ModelError(f"Residual: its layers make {np.shape(y)} of an input of shape {np.shape(x)}; they must keep it")
+        return x + y
+
+    def __repr__(self) -> str:
+        return "Residual" + super().__repr__().removeprefix("Sequential")
+
+
+class Parallel(Module):
+    """The same input through each layer; the outputs joined along `dim` ("concat"), added ("sum") or as a "tuple"."""
+
+    dynamic = ("layers",)
+    unnamed = ("layers",)
+
+    def __init__(self, *layers: Module, combine: str = "concat", dim: int = -1):
+        self.layers = check_layers("Parallel", layers)
+        if not self.layers:
+            raise ModelError("Parallel: give one layer at least")
+        if combine not in ("concat", "sum", "tuple"):
+            raise ModelError(f'Parallel: combine is "concat", "sum" or "tuple", not {combine!r}')
+        self.combine, self.dim = combine, int(dim)
+
+    def config(self) -> dict[str, Any]:
+        return {"type": "Parallel", "layers": [layer.config() for layer in self.layers], "combine": self.combine, "dim": self.dim}
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        outputs = [
+            layer(x) if key is None else layer(x, key=random.fold_in(key, i)) for i, layer in enumerate(self.layers)
+        ]
+        if self.combine == "tuple":
+            return tuple(outputs)
+        if self.combine == "concat":
+            return np.concatenate(outputs, axis=self.dim)
+        if len({np.shape(y) for y in outputs}) > 1:
+            raise ModelError(f"Parallel: outputs of shapes {[np.shape(y) for y in outputs]} cannot be added")
+        total = outputs[0]
+        for y in outputs[1:]:
+            total = total + y
+        return total
+
+
+class Lambda(Module):
+    """Any NumPy code as a layer: f(x); or, given a pytree of arrays to train, f(params, x).
+
+    The arrays are where training starts; they take the network's dtype. A file holds no code: such a network cannot be saved by
+    `save`, but its arrays can.
+    """
+
+    dynamic = ("params",)
+
+    def __init__(self, f: Callable, params: Any = None):
+        if not callable(f):
+            raise ModelError(f"Lambda: f is a function of the input (or of params and the input); it is {f!r}")
+        self.f, self.params = f, params
+
+    def optional(self) -> tuple[str, ...]:
+        return ("params",)
+
+    def config(self) -> dict[str, Any]:
+        raise ModelError(f"{self!r} holds Python code, which a model file does not; write an nn.Module, or save its arrays alone")
+
+    def initialize(self, rng: np.random.Generator, dtype: np.dtype, follows: Any) -> Any:
+        return self.replace(params=tree_map(lambda leaf: np.array(leaf, dtype), self.params))
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        return self.f(x) if self.params is None else self.f(self.params, x)
+
+    def __repr__(self) -> str:
+        return f"Lambda({getattr(self.f, '__name__', repr(self.f))})"

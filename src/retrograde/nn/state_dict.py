@@ -1,0 +1,80 @@
+"""Parameters by PyTorch's names: `state_dict` and `load_state_dict`.
+
+A PyTorch network saved by `safetensors.torch.save_file(net.state_dict(), path)` loads into the same layers here; a dict of arrays
+does as well. Weights pickled by `torch.save` are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrograde.errors import ModelError, ModelFileError
+from retrograde.nn.module import Module
+from retrograde.tree import tree_leaves, tree_structure, tree_unflatten
+
+SHOWN = 6  # names in the message of an error
+
+
+def state_dict(net: Module) -> dict[str, np.ndarray]:
+    """The parameters of an initialized network by PyTorch's names."""
+    if not net.initialized:
+        raise ModelError("the network has no parameters yet; init or train it first")
+    return dict(zip(_names(net), tree_leaves(net)))
+
+
+def load_state_dict(net: Any, source: Any, *, dtype: Any = None) -> Any:
+    """A copy of `net` with the parameters of `source`: a dict of arrays by PyTorch's names, or the path of a safetensors file.
+
+    Every name must be there, with the right shape, and none else. The parameters are of `dtype`, by default the source's (which
+    must be one for all). Raises `ModelError` for names or shapes that differ and `ModelFileError` for a file that is none.
+    """
+    given = source if isinstance(source, Mapping) else _read(Path(source))
+    arrays = {name: np.asarray(array) for name, array in given.items()}
+    template = net.init(0)
+    names, leaves = _names(template), tree_leaves(template)
+    missing, odd = [n for n in names if n not in arrays], sorted(set(arrays) - set(names))
+    if missing or odd:
+        said = [f"{what} {', '.join(ns[:SHOWN])}{', ...' if len(ns) > SHOWN else ''}"
+                for what, ns in (("it lacks", missing), ("it has beside them", odd)) if ns]  # fmt: skip
+        raise ModelError(f"these parameters are not those of the network: {'; '.join(said)}")
+    for name, leaf in zip(names, leaves):
+        if arrays[name].shape != leaf.shape or arrays[name].dtype.kind not in "fV":
+            raise ModelError(f"{name} is {arrays[name].dtype} {arrays[name].shape}; {leaf.shape} floats are wanted")
+    kinds = {arrays[name].dtype for name in names} if dtype is None else {np.dtype(dtype)}
+    if len(kinds) > 1:
+        raise ModelError(f"the parameters have several dtypes, {', '.join(sorted(map(str, kinds)))}; say dtype=np.float32")
+    return tree_unflatten(tree_structure(template), [np.array(arrays[name], *kinds) for name in names])
+
+
+def _names(net: Any) -> list[str]:
+    """The names of the leaves, in their order: attributes and places joined by dots, without those that PyTorch passes over."""
+    return [".".join(path) for path in _paths(net)]
+
+
+def _paths(node: Any) -> list[tuple[str, ...]]:
+    if isinstance(node, Module):
+        below = [((() if n in node.unnamed else (n,)), getattr(node, n)) for n in node.dynamic]
+    elif isinstance(node, dict):
+        below = [((str(k),), node[k]) for k in sorted(node)]
+    elif isinstance(node, (tuple, list)):
+        below = [((str(i),), v) for i, v in enumerate(node)]
+    else:
+        return [] if node is None else [()]
+    return [(*head, *path) for head, value in below for path in _paths(value)]
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelFileError(f"there is no file {path}") from None
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{path} is not a whole safetensors file: {error}. Save one by safetensors.torch.save_file(net."
+                             "state_dict(), path); files of torch.save are pickles and not read") from None  # fmt: skip

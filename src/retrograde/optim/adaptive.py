@@ -1,0 +1,176 @@
+"""Adam's kin, with PyTorch's names, defaults and semantics (NAdam, RAdam, Adamax, Adadelta) and optax's (Lion, LAMB)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde.optim.optimizers import Adam, Optimizer, State, _as_real, _check, _each, _square, _zeros, _zeros_of_squares
+from retrograde.tree import tree_map
+
+
+@dataclass(frozen=True)
+class NAdam(Adam):
+    """T. Dozat (2016): Adam with Nesterov's momentum, whose coefficient grows as 1 - 0.96^(t momentum_decay) / 2."""
+
+    lr: float = 2e-3
+    momentum_decay: float = 4e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(momentum_decay=(self.momentum_decay, 0.0, np.inf))
+
+    def init(self, params: Any) -> State:
+        return {**_moments(params), "power2": np.ones(()), "product": np.ones(()), "fade": np.ones(())}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+        power2, fade = state["power2"] * beta2, state["fade"] * 0.96**self.momentum_decay
+        mu, after = beta1 * (1.0 - 0.5 * fade), beta1 * (1.0 - 0.5 * fade * 0.96**self.momentum_decay)
+        product = state["product"] * mu
+        of_g, of_m = self.lr * (1.0 - mu) / (1.0 - product), self.lr * after / (1.0 - product * after)
+        spread = 1.0 / np.sqrt(1.0 - power2)
+
+        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+            g, p = self._decayed(g, p)
+            m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * _square(g)
+            below = np.sqrt(v) * _as_real(spread, p) + self.eps
+            return p - (_as_real(of_g, p) * g + _as_real(of_m, p) * m) / below, m, v
+
+        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
+        return params, {"m": m, "v": v, "power2": power2, "product": product, "fade": fade}
+
+
+@dataclass(frozen=True)
+class RAdam(Adam):
+    """L. Liu et al. (2020), algorithm 2: Adam's step times a rectifier; momentum alone while its variance has no bound."""
+
+    def init(self, params: Any) -> State:
+        return {**super().init(params), "step": np.zeros(())}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+        t, power1, power2 = state["step"] + 1.0, state["power1"] * beta1, state["power2"] * beta2
+        most = 2.0 / (1.0 - beta2) - 1.0
+        rho = most - 2.0 * t * power2 / (1.0 - power2)
+        known = rho > 5.0
+        safe = np.where(known, rho, 6.0)
+        rectifier = np.sqrt((safe - 4.0) * (safe - 2.0) * most / ((most - 4.0) * (most - 2.0) * safe))
+        rate = self.lr / (1.0 - power1)
+        adaptive = rate * rectifier * np.sqrt(1.0 - power2)
+
+        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+            g, p = self._decayed(g, p)
+            m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * _square(g)
+            return p - m * np.where(known, _as_real(adaptive, p) / (np.sqrt(v) + self.eps), _as_real(rate, p)), m, v
+
+        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
+        return params, {"m": m, "v": v, "power1": power1, "power2": power2, "step": t}
+
+
+@dataclass(frozen=True)
+class Adamax(Adam):
+    """D. Kingma and J. Ba (2015), algorithm 2: Adam by the infinity norm, u = max(beta2 u, |g| + eps)."""
+
+    lr: float = 2e-3
+
+    def init(self, params: Any) -> State:
+        return {**_moments(params), "power1": np.ones(())}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+        power1 = state["power1"] * beta1
+        rate = self.lr / (1.0 - power1)
+
+        def step(p: Any, g: Any, m: Any, u: Any) -> tuple[Any, Any, Any]:
+            g, p = self._decayed(g, p)
+            m, u = beta1 * m + (1.0 - beta1) * g, np.maximum(beta2 * u, np.abs(g) + self.eps)
+            return p - _as_real(rate, p) * m / u, m, u
+
+        params, m, u = _each(3, step, params, grads, state["m"], state["v"])
+        return params, {"m": m, "v": u, "power1": power1}
+
+
+@dataclass(frozen=True)
+class LAMB(Adam):
+    """Y. You et al. (2020), algorithm 2: Adam's step with weight decay, times |p| / |step| for each array (1 if either is 0)."""
+
+    eps: float = 1e-6
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+        power1, power2 = state["power1"] * beta1, state["power2"] * beta2
+        rate, spread = 1.0 / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2)
+
+        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+            m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * _square(g)
+            move = _as_real(rate, p) * m / (np.sqrt(v) * _as_real(spread, p) + self.eps)
+            move = move + self.weight_decay * p if self.weight_decay else move
+            size, length = np.sqrt(np.sum(_square(p))), np.sqrt(np.sum(_square(move)))
+            known = (size > 0) & (length > 0)
+            trust = np.where(known, size / np.where(known, length, 1.0), 1.0).astype(size.dtype)
+            return p - self.lr * trust * move, m, v
+
+        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
+        return params, {"m": m, "v": v, "power1": power1, "power2": power2}
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """X. Chen et al. (2023), program 1: p - lr (sign(beta1 m + (1 - beta1) g) + weight_decay p), m = beta2 m + (1 - beta2) g."""
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        Adam(self.lr, self.betas, weight_decay=self.weight_decay)  # its checks
+
+    def init(self, params: Any) -> State:
+        return {"m": _zeros(params)}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        beta1, beta2 = self.betas
+
+        def step(p: Any, g: Any, m: Any) -> tuple[Any, Any]:
+            move = np.sign(beta1 * m + (1.0 - beta1) * g)
+            move = move + self.weight_decay * p if self.weight_decay else move
+            return p - self.lr * move, beta2 * m + (1.0 - beta2) * g
+
+        params, m = _each(2, step, params, grads, state["m"])
+        return params, {"m": m}
+
+
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """M. Zeiler (2012), algorithm 1: the gradient times the root mean square of past steps over that of past gradients."""
+
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(lr=(self.lr, 0.0, np.inf), rho=(self.rho, 0.0, 1.0), eps=(self.eps, 0.0, np.inf),
+               weight_decay=(self.weight_decay, 0.0, np.inf))  # fmt: skip
+
+    def init(self, params: Any) -> State:
+        return {"square": _zeros_of_squares(params), "steps": _zeros_of_squares(params)}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        if self.weight_decay:
+            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+
+        def step(p: Any, g: Any, square: Any, steps: Any) -> tuple[Any, Any, Any]:
+            square = self.rho * square + (1.0 - self.rho) * _square(g)
+            move = np.sqrt(steps + self.eps) / np.sqrt(square + self.eps) * g
+            return p - self.lr * move, square, self.rho * steps + (1.0 - self.rho) * _square(move)
+
+        params, square, steps = _each(3, step, params, grads, state["square"], state["steps"])
+        return params, {"square": square, "steps": steps}
+
+
+def _moments(params: Any) -> State:
+    return {"m": _zeros(params), "v": _zeros_of_squares(params)}

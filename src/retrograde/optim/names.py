@@ -1,0 +1,31 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from retrograde.errors import ModelError
+from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam
+from retrograde.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+
+OPTIMIZERS: dict[str, type] = {
+    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad, "nadam": NAdam, "radam": RAdam,
+    "adamax": Adamax, "adadelta": Adadelta, "lion": Lion, "lamb": LAMB,
+}  # fmt: skip
+
+
+def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
+    """An optimizer by name (with a learning rate), or the object itself."""
+    if isinstance(optimizer, type):
+        raise ModelError(f"an optimizer is an object, not its class: {optimizer.__name__}() instead of {optimizer.__name__}")
+    if not isinstance(optimizer, str):
+        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+            raise ModelError(f"an optimizer has init(params) and update(grads, state, params); {optimizer!r} has not")
+        return optimizer
+    name = "sgd" if optimizer.lower() == "gd" else optimizer.lower()
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(name, OPTIMIZERS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ModelError(f"no optimizer is called {optimizer!r}{hint} There are {sorted(OPTIMIZERS)}")
+    return OPTIMIZERS[name]() if lr is None else OPTIMIZERS[name](lr=lr)
