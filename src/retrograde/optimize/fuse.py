@@ -18,6 +18,7 @@ from retrograde.ops.control import fused
 from retrograde.optimize.narrow import widens
 from retrograde.optimize.order import in_order
 
+_position = attrgetter("position")
 _GROUPED = {"elementwise", "element", "reduction"}
 MAX_GROUP = 96  # equations; more would only spill registers
 
@@ -91,6 +92,10 @@ def _merge(graph: Graph, home: dict[Equation, _Group]) -> list[_Group]:
     for eq in graph.equations:
         if eq in home:
             members.setdefault(home[eq], []).append(eq)
+    least: dict[tuple[int, ...], int] = {}
+    room: dict[_Group, int] = {}  # that the smallest of this group and the later ones over its space wants
+    for group in sorted(members, key=_position, reverse=True):
+        room[group] = least[group.space] = min(least.get(group.space, MAX_GROUP), len(members[group]))
     producers = graph.producers()
     places: dict[Var, tuple[int, _Group | None]] = {}  # when a value is there, and from which group (through views: none)
     merged = _Merged()
@@ -100,8 +105,8 @@ def _merge(graph: Graph, home: dict[Equation, _Group]) -> list[_Group]:
             sources = [places.get(a, _GIVEN)[0] for a in eq.inputs] if eq.primitive.lowering == "view" else [position]
             places.update(dict.fromkeys(eq.outputs, (max(sources, default=-1), None)))
         elif group.position == position:
-            own = members.pop(group)
-            other = None if all(map(widens, own)) else _partner(group, own, merged, places, producers)
+            own = members[group]
+            other = None if all(map(widens, own)) else _partner(group, own, room[group], merged, places, producers)
             for member in own:  # those that widen wait for their readers: what they read is half as long to hold
                 home[member] = other or group
                 places.update(dict.fromkeys(member.outputs, (home[member].position, home[member])))
@@ -113,13 +118,13 @@ _GIVEN = (-1, None)  # the place of inputs, constants and numbers
 
 
 def _partner(
-    group: _Group, own: list[Equation], merged: _Merged, places: dict[Var, tuple[int, _Group | None]], producers: dict
+    group: _Group, own: list[Equation], room: int, merged: _Merged, places: dict[Var, tuple[int, _Group | None]], producers: dict
 ) -> _Group | None:
     """The latest of the groups before over the same space, and with a variable in common, that this one may join."""
     inside = {out for eq in own for out in eq.outputs}
     reads = {(eq, a): places.get(a, _GIVEN) for eq in own for a in eq.inputs if isinstance(a, Var) and a not in inside}
     latest = max((when for when, _ in reads.values()), default=-1)
-    for other in merged.latest_first(group.space, {a for _, a in reads}):
+    for other in merged.latest_first(group.space, {a for _, a in reads}, room):
         if other.position < latest:
             return None
         if merged.size[other] + len(own) <= MAX_GROUP and all(
@@ -139,26 +144,31 @@ class _Merged:
         self._keys: dict[_Group, set[tuple[tuple[int, ...], Var | None]]] = {}
 
     def add(self, group: _Group, equations: list[Equation]) -> None:
-        """More equations of a group; one that is full is not looked for any more."""
+        """More equations of a group."""
         keys = self._keys.setdefault(group, set())
         self.size[group] = self.size.get(group, 0) + len(equations)
         touched = {a if group.space else None for eq in equations for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}
         for key in {(group.space, a) for a in touched} - keys:
             keys.add(key)
             insort(self._touching.setdefault(key, []), group, key=_position)
-        if self.size[group] >= MAX_GROUP:
-            for key in keys:
-                del self._touching[key][bisect_left(self._touching[key], group.position, key=_position)]
-            keys.clear()
 
-    def latest_first(self, space: tuple[int, ...], variables: set[Var]) -> Iterator[_Group]:
-        """Those over a space that touch one of these variables (of numbers: all); some come twice."""
+    def latest_first(self, space: tuple[int, ...], variables: set[Var], room: int) -> Iterator[_Group]:
+        """Those over a space that touch one of these variables (of numbers: all); some come twice.
+
+        Those that have no such room left are met for the last time.
+        """
         keys = [(space, a) for a in variables] if space else [(space, None)]
-        found = [reversed(self._touching[key]) for key in keys if key in self._touching]
-        return merge(*found, key=_position, reverse=True)
+        found = [self._touching[key][::-1] for key in keys if key in self._touching]
+        for group in merge(*found, key=_position, reverse=True):
+            if self.size[group] + room > MAX_GROUP:
+                self._drop(group)
+            else:
+                yield group
 
-
-_position = attrgetter("position")
+    def _drop(self, group: _Group) -> None:
+        for key in self._keys[group]:
+            del self._touching[key][bisect_left(self._touching[key], group.position, key=_position)]
+        self._keys[group].clear()
 
 
 def _as_equation(group: _Group, home: dict, consumers: dict, outputs: set) -> Equation:
