@@ -3,12 +3,14 @@
 `main(inputs, outputs, arena, cells, thread, threads)` runs the equations in order; each loop nest and each product is a
 function of its own, whose pointers are distinct memory (`noalias`), so that LLVM widens its loops without asking. Loops of
 the graph (`scan`) are loops of `main`: no call leaves native code between two steps. Where work is shared, every thread
-runs `main`; the number of threads is known only then, so that one program serves any.
+runs `main`; the number of threads is known only then, so that one program serves any. A long graph is run by functions of
+some hundred operands each, as LLVM's time for one function grows faster than its length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -34,6 +36,7 @@ from retrograde.ops.index import nearest
 from retrograde.ops.matmul import matmul
 
 ENDLESS = 2**63 - 1  # steps of a loop that only its exit ends
+PART = 500  # operands and results of a function's equations, where a graph has more than twice as many
 DATA = object.__basicsize__  # where NumPy's array objects hold their data pointer: first after Python's own head
 
 
@@ -67,16 +70,40 @@ def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, f
     return Emitted(module.text(flush), module.products)
 
 
+Views = Sequence[View | None] | Mapping[int, View]
+
+
 class _Scope:
     """One graph being emitted: where its variables are, and what of it is shared (None: one thread runs it)."""
 
     def __init__(
-        self, plan: Plan, sharing: Sharing | None, arena: ir.Value, inputs: list[View], outputs: list[View | None], depth: int
+        self, plan: Plan, sharing: Sharing | None, arena: ir.Value, inputs: Views, outputs: Views, depth: int
     ):
         self.plan, self.sharing, self.arena, self.depth = plan, sharing, arena, depth
         self.inputs, self.outputs = inputs, outputs
+        self.numbers: dict[Var, int] = {}  # of inputs and constants
+        self.looks: dict[Var, tuple[Atom, Layout]] = {}  # what a view shows, and how
         self.views: dict[Var, View] = {}
         self.pointers: dict[int, ir.Value] = {}
+
+    def inside(self, arena: ir.Value, inputs: Views, outputs: Views) -> _Scope:
+        """The same graph in a function of its own, which has these pointers for the same memory."""
+        scope = _Scope(self.plan, self.sharing, arena, inputs, outputs, self.depth)
+        scope.numbers, scope.looks = self.numbers, self.looks
+        return scope
+
+
+class _Arguments(Sequence):
+    """What the caller gives `main` in one of its tables: a pointer is loaded when it is asked for."""
+
+    def __init__(self, load: Callable[[int], View], count: int):
+        self.load, self.count = load, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> View:
+        return self.load(i)
 
 
 class _Module:
@@ -92,24 +119,16 @@ class _Module:
             arg.name = name
             if arg.type == PTR and self.sharing is None:
                 arg.add_attribute("noalias")
-        self.b = ir.IRBuilder(self.main.append_basic_block("entry"))
-        start = self.main.append_basic_block("start")
-        self.k = KernelEmitter(self.b)
-        entry = self.b.block
-        self.b.position_at_end(start)
-        self._entry = entry
-        self._start = start
 
     def text(self, flush: bool) -> str:
-        inputs, outputs, arena, self.cells, thread, threads = self.main.args
-        self.team = Team(thread, threads)
-        operands = (*self.graph.inputs, *self.graph.constants)
-        views = [self._argument(inputs, i, var) for i, var in enumerate(operands)]
-        results = [self._argument(outputs, j, atom) for j, atom in enumerate(self.graph.outputs)]
-        self._graph(self.graph, _Scope(self.plan, self.sharing, arena, views, results, 0))
-        self.b.ret_void()
-        self.b.position_at_end(self._entry)
-        self.b.branch(self._start)
+        with self._inside(self.main, self.main.args):
+            inputs, outputs, arena, *_ = self.args
+            operands = (*self.graph.inputs, *self.graph.constants)
+            views: Views = _Arguments(lambda i: self._argument(inputs, i, operands[i]), len(operands))
+            results: Views = _Arguments(lambda j: self._argument(outputs, j, self.graph.outputs[j]), len(self.graph.outputs))
+            if not _is_long(self.graph):
+                views, results = list(views), list(results)
+            self._graph(self.graph, _Scope(self.plan, self.sharing, arena, views, results, 0))
         if flush:
             flushing(self.module, self.main)
         text = str(self.module)
@@ -117,6 +136,19 @@ class _Module:
             define_truncation(self.module)
             text = str(self.module)
         return text
+
+    @contextmanager
+    def _inside(self, function: ir.Function, args: Sequence[ir.Value]) -> Iterator[None]:
+        """What is emitted here is the body of this function, among whose arguments are these, which `main` has."""
+        before = {name: getattr(self, name, None) for name in ("b", "k", "args", "cells", "team")}
+        entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
+        self.b, self.args = ir.IRBuilder(start), args
+        self.k, self.cells, self.team = KernelEmitter(self.b), args[3], Team(*args[4:])
+        yield
+        self.b.ret_void()
+        self.b.position_at_end(entry)
+        self.b.branch(start)
+        vars(self).update(before)
 
     def _argument(self, table: ir.Value, i: int, atom: Atom) -> View:
         slot = self.b.gep(table, [self.k.index(i)], inbounds=True, source_etype=PTR)
@@ -127,14 +159,41 @@ class _Module:
     # -- graphs
 
     def _graph(self, graph: Graph, scope: _Scope) -> None:
-        for var, view in zip((*graph.inputs, *graph.constants), scope.inputs):
-            scope.views[var] = view
-        for eq in graph.equations:
+        scope.numbers = {var: i for i, var in enumerate((*graph.inputs, *graph.constants))}
+        if not _is_long(graph):
+            self._equations(graph.equations, scope)
+            return
+        ends = itertools.accumulate(map(_breadth, graph.equations))
+        for _, part in itertools.groupby(zip(ends, graph.equations), lambda found: found[0] // PART):
+            self._part([eq for _, eq in part], scope)
+
+    def _part(self, equations: list[Equation], scope: _Scope) -> None:
+        """Some equations of a graph in a function of their own, which is given the pointers that they need."""
+        touched = {a: None for eq in equations for a in (*eq.inputs, *eq.outputs)}
+        roots = dict.fromkeys(scope.looks.get(a, (a, None))[0] for a in touched)
+        slots = dict.fromkeys(scope.plan.slots[a] for a in roots if a in scope.plan.slots)
+        held = {(kind, i): (scope.inputs if kind == "input" else scope.outputs)[i] for kind, i in slots if kind != "arena"}
+        taken = list(dict.fromkeys(v.pointer for v in held.values() if not isinstance(v.pointer, ir.GlobalVariable)))
+        self.counter += 1
+        signature = ir.FunctionType(ir.VoidType(), [PTR] * (len(taken) + 1) + [arg.type for arg in self.args])
+        function = ir.Function(self.module, signature, f"part_{self.counter}")
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        self.b.call(function, [*taken, scope.arena, *self.args])
+        here = dict(zip(taken, function.args))
+        moved = {slot: View(here.get(v.pointer, v.pointer), v.layout, v.dtype) for slot, v in held.items()}
+        inputs, outputs = ({i: view for (kind, i), view in moved.items() if kind == end} for end in ("input", "output"))
+        with self._inside(function, function.args[-len(self.args) :]):
+            self._equations(equations, scope.inside(function.args[len(taken)], inputs, outputs))
+
+    def _equations(self, equations: list[Equation], scope: _Scope) -> None:
+        for eq in equations:
             primitive = eq.primitive
             if primitive.lowering == "view":
-                source = self._view(scope, eq.inputs[0])
+                (out,), source = eq.outputs, self._view(scope, eq.inputs[0])
                 layout = primitive.lower(source.layout, **eq.params)
-                scope.views[eq.outputs[0]] = source.with_layout(layout)
+                scope.views[out] = source.with_layout(layout)
+                scope.looks[out] = scope.looks.get(eq.inputs[0], eq.inputs)[0], layout
                 continue
             for out in eq.outputs:
                 scope.views[out] = self._place(scope, out)
@@ -179,7 +238,7 @@ class _Module:
         """The planned working memory for the first thread; for any other its own, behind the arena."""
         if isinstance(scratch, ir.Constant):
             return scratch
-        b, (_, _, arena, _, thread, _) = self.b, self.main.args
+        b, (_, _, arena, _, thread, _) = self.b, self.args
         behind = b.add(b.mul(b.sub(thread, self.k.index(1)), self.k.index(self.sharing.scratch)), self.k.index(self.plan.peak))
         return b.select(self.team.is_first(b), scratch, b.gep(arena, [behind], source_etype=I8))
 
@@ -198,6 +257,13 @@ class _Module:
     def _view(self, scope: _Scope, atom: Atom) -> View:
         if isinstance(atom, Literal):
             return self._constant(atom)
+        if atom not in scope.views:
+            if atom in scope.looks:
+                source, layout = scope.looks[atom]
+                scope.views[atom] = self._view(scope, source).with_layout(layout)
+            else:
+                number = scope.numbers.get(atom)
+                scope.views[atom] = self._place(scope, atom) if number is None else scope.inputs[number]
         return scope.views[atom]
 
     def _constant(self, atom: Literal) -> View:
@@ -341,7 +407,7 @@ class _Module:
 
     def _next_carry(self, inner: _Scope, body: Graph, carry: list[View]) -> None:
         """Copy what the step did not write in place; the step ends for all threads at once."""
-        moves = [(view, inner.views[atom]) for view, atom in zip(carry, body.outputs)]
+        moves = [(view, self._view(inner, atom)) for view, atom in zip(carry, body.outputs)]
         moves = [(view, made) for view, made in moves if made.pointer is not view.pointer]
         if inner.sharing is not None:
             self._barrier()
@@ -372,6 +438,14 @@ class _Module:
         seen = STOP if scope.sharing is None else AGREED
         word = b.load_atomic(cell(b, self.cells, seen), "monotonic", 8, typ=I64)
         self._branch_if(b.icmp_signed("!=", word, self.k.index(0)), after)
+
+
+def _is_long(graph: Graph) -> bool:
+    return sum(map(_breadth, graph.equations)) > 2 * PART
+
+
+def _breadth(eq: Equation) -> int:
+    return len(eq.inputs) + len(eq.outputs)
 
 
 def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:

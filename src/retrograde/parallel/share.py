@@ -9,6 +9,7 @@ loop that carries nothing are dealt out whole, each thread with working memory o
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -43,13 +44,34 @@ class Region(NamedTuple):
     index: int
     nbytes: int
 
-    def meets(self, other: Region) -> bool:
-        """Whether both touch a byte in common."""
-        if self.kind != other.kind:
-            return False
-        if self.kind != "arena":
-            return self.index == other.index
-        return self.index < other.index + other.nbytes and other.index < self.index + self.nbytes
+
+class Touched:
+    """The memory that some equations read, or write: whole inputs and outputs, and stretches of the arena."""
+
+    def __init__(self) -> None:
+        self._whole: set[tuple[str, int]] = set()
+        self._begins: list[int] = []  # stretches apart from one another, in order
+        self._ends: list[int] = []
+
+    def add(self, region: Region) -> None:
+        """That too."""
+        kind, begin, nbytes = region
+        if kind != "arena":
+            self._whole.add((kind, begin))
+            return
+        end = begin + nbytes
+        first, last = bisect_left(self._ends, begin), bisect_right(self._begins, end)
+        if first < last:
+            begin, end = min(begin, self._begins[first]), max(end, self._ends[last - 1])
+        self._begins[first:last], self._ends[first:last] = [begin], [end]
+
+    def meets(self, region: Region) -> bool:
+        """Whether a byte of the region is among it."""
+        kind, begin, nbytes = region
+        if kind != "arena":
+            return (kind, begin) in self._whole
+        first = bisect_right(self._ends, begin)
+        return first < len(self._begins) and self._begins[first] < begin + nbytes
 
 
 @dataclass
@@ -145,7 +167,7 @@ def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equ
     """Before which equations all threads must have finished what came before."""
     roots: dict[Atom, Atom] = {}
     found: set[Equation] = set()
-    since: list[tuple[bool, list[Region], list[Region]]] = []
+    since = {kind: (Touched(), Touched()) for kind in (True, False)}  # what was read and written
     for eq in graph.equations:
         if eq.primitive.lowering == "view":
             roots[eq.outputs[0]] = roots.get(eq.inputs[0], eq.inputs[0])
@@ -159,11 +181,13 @@ def _barriers(graph: Graph, plan: Plan, sharing: Sharing, work: Work) -> set[Equ
             writes.append(Region("arena", plan.scratch[eq], need))
         shared = eq in sharing.shared
         loop = any(sharing.nested.get(graph) for _, graph in eq.graphs())
-        if loop or any((shared or theirs) and _clash(reads, writes, r, w) for theirs, r, w in since):
+        if loop or any(_clash(reads, writes, *since[theirs]) for theirs in ((True, False) if shared else (True,))):
             found.add(eq)
-            since = []
+            since = {kind: (Touched(), Touched()) for kind in (True, False)}
         if not loop:  # what is shared inside ends with a barrier of its own
-            since.append((shared, reads, writes))
+            for touched, regions in zip(since[shared], (reads, writes)):
+                for region in regions:
+                    touched.add(region)
     return found
 
 
@@ -172,7 +196,5 @@ def _region(plan: Plan, var: Var) -> Region:
     return Region(kind, index, max(var.type.nbytes, 1))
 
 
-def _clash(reads: list[Region], writes: list[Region], their_reads: list[Region], their_writes: list[Region]) -> bool:
-    return any(a.meets(b) for a in writes for b in (*their_reads, *their_writes)) or any(
-        a.meets(b) for a in reads for b in their_writes
-    )
+def _clash(reads: list[Region], writes: list[Region], their_reads: Touched, their_writes: Touched) -> bool:
+    return any(their_reads.meets(a) or their_writes.meets(a) for a in writes) or any(map(their_writes.meets, reads))
