@@ -89,7 +89,7 @@ UNDRIVEN = {
     **dict.fromkeys(["character", "complexfloating", "flatiter", "flexible", "floating", "generic", "inexact"], _ABSTRACT),
     **dict.fromkeys(["integer", "number", "signedinteger", "ufunc", "unsignedinteger"], _ABSTRACT),
     **dict.fromkeys(["fromfile", "fromregex", "fromstring", "genfromtxt", "load", "loadtxt", "memmap"], _READS),
-    **dict.fromkeys(["empty", "empty_like", "ndarray", "setfield", "getfield"], _MEMORY),
+    **dict.fromkeys(["as_strided", "empty", "empty_like", "ndarray", "setfield", "getfield"], _MEMORY),
 }
 
 

@@ -247,8 +247,14 @@ def test_equal_eigenvalues_do_no_harm_to_what_does_not_depend_on_vectors(transfo
         w, v = L.eigh(a)
         return np.sum(((v * w**2) @ v.T) * np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0], [3.0, 5.0, 6.0]]))
 
-    found = transform(rg.grad(power))(np.diag([1.0, 2.0, 2.0]))
-    assert np.isfinite(found).all()
+    def product(a):  # by singular vectors
+        u, s, vh = L.svd(a)
+        return np.sum((u * s**2) @ vh)
+
+    for f in (power, product):  # NaN, not a wrong number
+        assert np.isnan(transform(rg.grad(f))(np.diag([1.0, 2.0, 2.0]))).any()
+        assert np.isfinite(transform(rg.grad(f))(np.diag([1.0, 2.0, 3.0]))).all()
+    assert np.isnan(transform(rg.hessian(lambda a: np.sum(L.eigvalsh(a) ** 2)))(np.eye(2))).any()
 
 
 def test_a_norm_has_the_gradient_zero_at_zero():

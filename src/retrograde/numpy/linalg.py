@@ -249,11 +249,10 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and orthonormal eigenvectors as columns, of a symmetric matrix of which one triangle is read.
 
-    Vectors of equal values are not unique and have no derivative; what depends on them is differentiated as if they did not turn
-    into each other: right for what weighs them alike whatever the matrix, such as the projector on their space, and not for what
-    weighs them by their values, such as v f(w) v', whose gradient between equal values is 0 and ought to be f'(w).
+    Vectors of equal values are not unique and have no derivative: NaN comes out of their pullback, as in JAX and PyTorch. What
+    reads values only is right there too; `eigvalsh` says so.
     """
-    return EighResult(*sp.eigh(_triangle(a, UPLO), vectors=True))
+    return EighResult(*sp.eigh(_triangle(a, UPLO), vectors=True, unique=True))
 
 
 @implements_traced(np.linalg.eigvalsh)
@@ -265,7 +264,7 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
         real_diagonal = apply(ew.multiply, np.eye(lower.shape[-1], dtype=cx.part_of(lower.dtype)), cx.real(lower))
         whole = apply(ew.add, apply(ew.add, strict, cx.conjugate(mT(strict))), real_diagonal)
         return once(sp.eigh(real_form(whole), vectors=False)[0])
-    return sp.eigh(_triangle(a, UPLO), vectors=False)[0]
+    return sp.eigh(_triangle(a, UPLO), vectors=False, unique=True)[0]
 
 
 def _triangle(a: Any, UPLO: str, kinds: str = "f") -> Any:
@@ -289,7 +288,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
             "np.linalg.svd(full_matrices=True) of a matrix that is not square is not supported on traced arrays: the vectors "
             "that are added are not unique, so they have no derivative. Write full_matrices=False"
         )
-    s, u, vh = sp.svd(a, vectors=True)
+    s, u, vh = sp.svd(a, vectors=True, unique=True)
     return SVDResult(u, s, vh)
 
 

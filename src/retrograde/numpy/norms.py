@@ -34,7 +34,7 @@ def once(values: Any) -> Any:
 
 def singular_values(a: Any) -> Any:
     """Singular values, descending."""
-    return once(sp.svd(real_form(a), vectors=False)[0]) if a.dtype.kind == "c" else sp.svd(a, vectors=False)[0]
+    return once(sp.svd(real_form(a), vectors=False)[0]) if a.dtype.kind == "c" else sp.svd(a, vectors=False, unique=True)[0]
 
 
 @implements_traced(np.linalg.norm)

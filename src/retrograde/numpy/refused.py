@@ -44,7 +44,6 @@ _because("a polynomial is an object around plain coefficients. Use np.polyval, n
 
 _because("counts have no derivative. Write np.bincount of places that np.digitize gives", np.histogram2d, np.histogramdd)
 _because("it has no rule. Write np.histogram(x, bins, range)[1]", np.histogram_bin_edges)
-_because("it is complex whatever is given. Write np.sort(x).astype(complex)", np.sort_complex)
 _because("bits have no derivative. Compute it outside of the traced function", np.bitwise_count, np.packbits, np.unpackbits)
 _because("dates have no rule. Compute it outside of a trace", np.isnat, np.is_busday, np.busday_count, np.busday_offset)
 _because("it looks at plain values or types. Use x.dtype and np.result_type", np.common_type, np.min_scalar_type, np.mintypecode)

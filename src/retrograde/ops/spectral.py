@@ -4,9 +4,9 @@ Pullbacks: S. F. Walter and L. Lehmann, 2018, "Algorithmic differentiation of li
 experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016,
 "Differentiating the singular value decomposition".
 
-Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal the vectors are not unique and have no
-derivative; the pullback leaves such a pair (up to rounding) out, which is right for every function that does not depend on the
-choice. What reads values only divides by no difference.
+Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal (up to rounding) the vectors are not unique and
+have no derivative. With `unique`, for a caller that may do anything with them, that is NaN. Without, such a pair is left out, which
+is right where what is computed does not depend on the choice. What reads values only divides by no difference.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ def _apart(row: Any, column: Any, largest: Any) -> Any:
     """Where two values differ by more than rounding: what are equal in truth come out of LAPACK with some last bits apart."""
     limit = row.dtype.type(4 * row.shape[-1] * np.finfo(row.dtype).eps)
     return ew.greater(ew.absolute(row - column), limit * largest)
+
+
+def _turning(apart: Any, inverse: Any, unique: bool) -> Any:
+    """How far each vector turns towards each other: `inverse` where their values are `apart`."""
+    if not unique:
+        return ew.where_else_zero(apart, inverse)
+    zero, unknown = np.zeros((), inverse.dtype)[()], np.full((), np.nan, inverse.dtype)[()]
+    itself = ew.greater(eye_like(inverse), zero)
+    return ew.select(apart, inverse, ew.select(itself, zero, unknown))
 
 
 def _as_row(v: Any) -> Any:
@@ -171,14 +180,14 @@ eigh.__doc__ = (
 
 
 @eigh.def_type
-def _eigh_type(a: ArrayType, *, vectors: bool) -> tuple:
+def _eigh_type(a: ArrayType, *, vectors: bool, unique: bool = False) -> tuple:
     check_matrix("eigh", a)
     values = a.with_shape(a.shape[:-1])
     return (values, a) if vectors else (values,)
 
 
 @eigh.def_reference
-def _eigh_reference(a: Any, *, vectors: bool) -> tuple:
+def _eigh_reference(a: Any, *, vectors: bool, unique: bool = False) -> tuple:
     return tuple(np.linalg.eigh(a)) if vectors else (np.linalg.eigvalsh(a),)
 
 
@@ -197,11 +206,11 @@ def _eigh_room(a: Any, vectors: bool) -> tuple:
 
 
 eigh.solo = by_lapack
-eigh.scratch = lambda a, *, vectors: room_bytes(*_eigh_room(a, vectors))
+eigh.scratch = lambda a, *, vectors, unique=False: room_bytes(*_eigh_room(a, vectors))
 
 
 @eigh.def_lower("kernel")
-def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
+def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: bool = False) -> None:
     a, n = inputs[0], inputs[0].shape[-1]
     if a.type.size == 0:
         return
@@ -219,15 +228,15 @@ def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
 
 
 @eigh.def_pullback
-def _eigh_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, **_: Any) -> tuple:
+def _eigh_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: bool = False, **_: Any) -> tuple:
     by_w, by_v = cts[0], cts[1] if len(cts) > 1 else None
-    w, v = outs if len(outs) > 1 else eigh(a, vectors=True)
+    w, v = outs if len(outs) > 1 else eigh(a, vectors=True, unique=unique)
     if by_v is None:
         inner = None
     else:
         row, column, n = _as_row(w), _as_column(w), w.shape[-1]
         largest = ew.maximum(ew.absolute(_columns(row, 0, 1)), ew.absolute(_columns(row, n - 1, n))) if n else row
-        turns = ew.where_else_zero(_apart(row, column, largest), _inverse(row - column))
+        turns = _turning(_apart(row, column, largest), _inverse(row - column), unique)
         inner = turns * matmul(swap_last(v), by_v)
         if by_w is not None:
             inner = inner + eye_like(inner) * _as_row(by_w)
@@ -254,7 +263,7 @@ svd.__doc__ = (
 
 
 @svd.def_type
-def _svd_type(a: ArrayType, *, vectors: bool) -> tuple:
+def _svd_type(a: ArrayType, *, vectors: bool, unique: bool = False) -> tuple:
     check_matrix("svd", a, square=False)
     *batch, m, n = a.shape
     size = min(m, n)
@@ -263,7 +272,7 @@ def _svd_type(a: ArrayType, *, vectors: bool) -> tuple:
 
 
 @svd.def_reference
-def _svd_reference(a: Any, *, vectors: bool) -> tuple:
+def _svd_reference(a: Any, *, vectors: bool, unique: bool = False) -> tuple:
     if not vectors:
         return (np.linalg.svd(a, compute_uv=False),)
     u, s, vh = np.linalg.svd(a, full_matrices=False)
@@ -282,11 +291,11 @@ def _svd_room(a: Any, vectors: bool) -> tuple:
 
 
 svd.solo = by_lapack
-svd.scratch = lambda a, *, vectors: room_bytes(*_svd_room(a, vectors))
+svd.scratch = lambda a, *, vectors, unique=False: room_bytes(*_svd_room(a, vectors))
 
 
 @svd.def_lower("kernel")
-def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
+def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: bool = False) -> None:
     a = inputs[0]
     m, n = a.shape[-2:]
     if 0 in (m, n):
@@ -305,17 +314,17 @@ def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool) -> None:
 
 
 @svd.def_pullback
-def _svd_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, **_: Any) -> tuple:
+def _svd_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: bool = False, **_: Any) -> tuple:
     """Townsend (2016), equations 29 to 33, where 1 / (t^2 - s^2) is split in two: vectors of equal values turn together, by
     1 / (t - s), as they like, but against one another by 1 / (t + s), which is left out nowhere.
     """
     by_s, by_u, by_vh = (*cts, None, None)[:3]
-    s, u, vh = outs if len(outs) > 1 else svd(a, vectors=True)
+    s, u, vh = outs if len(outs) > 1 else svd(a, vectors=True, unique=unique)
     if by_u is None and by_vh is None:
         return (matmul(u * _as_row(by_s), vh),)
     row, column, v = _as_row(s), _as_column(s), swap_last(vh)
     apart = _apart(row, column, _columns(row, 0, 1) if s.shape[-1] else row)
-    together, against = 0.5 * ew.where_else_zero(apart, _inverse(row - column)), 0.5 * _inverse(row + column)
+    together, against = 0.5 * _turning(apart, _inverse(row - column), unique), 0.5 * _inverse(row + column)
     inverse, outside = _inverse(s), []
     inner = None if by_s is None else eye_like(together) * _as_row(by_s)
     if by_u is not None:
