@@ -41,8 +41,7 @@ LIMITS = """
 Some functions are Python code of NumPy's that no protocol reaches. `np.polynomial.polynomial.polyval` with coefficients of
 several axes, `polyvalfromroots` with plain roots, and their kin for other bases ask for an instance of `np.ndarray`: with traced
 points they broadcast wrongly. Use `np.polyval`. `np.bmat` returns None, `np.isscalar` says no to a traced number, and
-`np.nditer` has an error of its own. `np.linalg.pinv` and `lstsq` have the derivative for a rank that stays as it is: singular
-values that a large `rcond` cuts off count as exact zeros.
+`np.nditer` has an error of its own.
 """
 
 NO_ARRAYS = {*UNDRIVEN, "printoptions", "broadcast_shapes"}

@@ -385,3 +385,16 @@ def test_factors_inside_a_loop_with_a_derivative():
         return sum(np.sum(x**2) for x in rg.scan(step, a, None, length=3))
 
     check_gradient(f, (A3,))
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit], ids=["eager", "jit"])
+def test_a_pseudoinverse_that_cuts_off_more_than_rounding(transform):
+    x = np.random.default_rng(3).normal(size=(4, 3)) @ np.diag([3.0, 1.0, 0.2])
+    d = np.random.default_rng(4).normal(size=x.shape)
+    b = np.arange(4.0)
+    by_rcond, by_rtol = (lambda a: np.sum(L.pinv(a, 0.2) ** 2)), (lambda a: np.sum(L.pinv(a, rtol=0.2) ** 2))
+    for f in (by_rcond, by_rtol, lambda a: np.sum(L.lstsq(a, b, 0.2)[0])):
+        expected = (f(x + 1e-6 * d) - f(x - 1e-6 * d)) / 2e-6
+        np.testing.assert_allclose(np.sum(transform(rg.grad(f))(x) * d), expected, rtol=1e-7)
+    with pytest.raises(rg.errors.UnsupportedError, match="1e-10"):
+        rg.grad(lambda a: np.sum(np.abs(L.pinv(a, 0.2))))(x + 0j)

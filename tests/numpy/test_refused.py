@@ -59,7 +59,6 @@ KNOWN = {  # what is not as it should be, and why
     "np.nested_iters": _BEFORE,
     "np.polynomial.polynomial.polyval": _INSTANCE + "; wrong for coefficients of several axes",
     "np.polynomial.polynomial.polyvalfromroots": _INSTANCE + "; wrong for plain roots and several points",
-    "np.linalg.pinv": "the derivative takes the singular values that are cut off for exact zeros",
     "scipy.special.binom": "the derivative is NaN where a gamma function below the line has a pole",
     **dict.fromkeys(["scipy.special." + n for n in ("bernoulli", "euler", "lmbda", "lqmn", "mathieu_even_coef")], _BEFORE),
     **dict.fromkeys(["scipy.special." + n for n in ("mathieu_odd_coef", "obl_cv_seq", "pbdn_seq", "pbdv_seq")], _BEFORE),

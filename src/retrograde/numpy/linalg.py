@@ -205,12 +205,12 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
         raise MatrixError(f"lstsq: a matrix and a vector or a matrix are wanted; the shapes are {a.shape} and {b.shape}")
     if a.shape[0] != b.shape[0]:
         raise MatrixError(f"lstsq: {a.shape[0]} equations, but the right side has {b.shape[0]} rows")
-    m, n = a.shape
+    (m, n), cuts = a.shape, _cuts(rcond) and 0 < rcond < 1
     if rcond is None:
         rcond = float(np.finfo(a.dtype).eps) * max(m, n)
     elif not 0 < rcond < 1:  # so LAPACK takes what is no fraction
         rcond = float(np.finfo(a.dtype).eps)
-    p, s = _pseudoinverse(a, rcond)
+    p, s = _pseudoinverse(a, rcond, cuts)
     x = matmul(p, b)
     top = _max(s, -1, keepdims=True) if s.size else s
     rank = _sum(apply(ew.greater, s, apply(ew.multiply, top, rcond)))
@@ -302,31 +302,39 @@ def svdvals(x: Any, /) -> Any:
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Any:
     """The Moore-Penrose pseudoinverse; singular values up to rcond (1e-15, as NumPy) times the largest count as zero.
 
-    The derivative is that for a rank that stays as it is.
+    The derivative is that for a rank that stays as it is. With an `rcond` (or `rtol`) that cuts off more than rounding, above
+    1e-10, it goes by the singular vectors, and is NaN where two values are equal; of a complex matrix that is refused.
     """
     refuse("linalg.pinv", hermitian=hermitian or None)
     (a,) = matrices(a, kinds="fc")
+    cuts = _cuts(rcond if rcond is not None else None if rtol is np._NoValue else rtol)
     if rcond is None:
         given = rtol is not np._NoValue and rtol is not None
         default = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rtol is None else 1e-15
         rcond = rtol if given else default
     if a.dtype.kind != "c":
-        return _pseudoinverse(a, rcond)[0]
+        return _pseudoinverse(a, rcond, cuts)[0]
+    if cuts:
+        raise UnsupportedError("np.linalg.pinv of a traced complex matrix takes no rcond above 1e-10: leave it out")
     (m, n), found = a.shape[-2:], _pseudoinverse(real_form(a), rcond)[0]
     return cx.complex_(found[..., :n, :m], found[..., n:, :m])
 
 
-def _pseudoinverse(a: Any, rcond: Any) -> tuple:
-    """The pseudoinverse and the singular values."""
+def _cuts(rcond: Any) -> bool:
+    """Whether singular values up to this part of the largest may be more than rounding."""
+    return rcond is not None and not (isinstance(rcond, (int, float, np.floating)) and rcond <= 1e-10)
+
+
+def _pseudoinverse(a: Any, rcond: Any, cuts: bool = False) -> tuple:
+    """The pseudoinverse and the singular values; `cuts` says that what is cut off need not be zero in truth."""
     if not a.size:
         return np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype), np.zeros((*a.shape[:-2], 0), a.dtype)
-    held = ew.stop_gradient(a)
-    s, u, vh = sp.svd(held, vectors=True)
+    s, u, vh = sp.svd(a if cuts else ew.stop_gradient(a), vectors=True, unique=cuts)
     limit = apply(ew.multiply, expand_dims(array(rcond), -1) if np.ndim(rcond) else rcond, _max(s, -1, keepdims=True))
     large = apply(ew.greater, s, limit)
     inverse = where(large, apply(ew.divide, 1, where(large, s, 1)), 0)
     value = matmul(mT(vh), apply(ew.multiply, expand_dims(astype(inverse, a.dtype), -1), mT(u)))
-    return im.pseudoinverse(value, a), sp.svd(a, vectors=False)[0]
+    return (value, s) if cuts else (im.pseudoinverse(value, a), sp.svd(a, vectors=False, unique=True)[0])
 
 
 @implements_traced(np.linalg.matrix_rank)

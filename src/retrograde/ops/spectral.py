@@ -5,7 +5,7 @@ experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results"
 "Differentiating the singular value decomposition".
 
 Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal (up to rounding) the vectors are not unique and
-have no derivative. With `unique`, for a caller that may do anything with them, that is NaN. Without, such a pair is left out, which
+have no derivative. With `unique`, for a caller that may do anything with them, that is NaN. Without, such a pair is left out: it
 is right where what is computed does not depend on the choice. What reads values only divides by no difference.
 """
 
