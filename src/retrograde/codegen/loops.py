@@ -72,8 +72,7 @@ class _Reduction:
 
 def space_of(body: Graph) -> tuple[int, ...]:
     """The iteration space of a fused body."""
-    eq = body.equations[0]
-    return (eq.inputs[0] if eq.primitive.lowering == "reduction" else eq.outputs[0]).type.shape
+    return body.equations[0].space
 
 
 def emit_fused(k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View]) -> None:

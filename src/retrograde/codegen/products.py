@@ -20,7 +20,7 @@ from retrograde.codegen.matmul import (
 from retrograde.codegen.scalar import I64, PTR, memory_type, register_type
 from retrograde.codegen.view import View
 from retrograde.ir import Equation, Graph
-from retrograde.ir.layout import Layout
+from retrograde.ir.layout import Layout, aligned
 from retrograde.ops.matmul import matmul
 from retrograde.types import is_bfloat16
 
@@ -41,11 +41,7 @@ def finished_scratch(eq: Equation, vector_bytes: int) -> int:
         return product_scratch(first, vector_bytes)
     x, out = first.inputs[0].type, first.outputs[0].type
     rows = matmul_window(*out.shape, x.shape[1], x.dtype, vector_bytes=vector_bytes) if _has_kernel(x.dtype) else out.shape[0]
-    return _aligned(product_scratch(first, vector_bytes, True)) + rows * out.shape[1] * out.dtype.itemsize
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // 64) * 64
+    return aligned(product_scratch(first, vector_bytes, True)) + rows * out.shape[1] * out.dtype.itemsize
 
 
 def describe_product(eq: Equation, operands: list[View], results: list[View], vector_bytes: int) -> str:
@@ -139,7 +135,7 @@ def emit_finished(k: KernelEmitter, eq: Equation, operands: list[View], results:
     if home is not None:
         held = results[home]
     else:
-        need = _aligned(product_scratch(first, vector_bytes, True))
+        need = aligned(product_scratch(first, vector_bytes, True))
         pointer = k.b.gep(k.working, [k.index(need)], inbounds=True, source_etype=ir.IntType(8))
         held = View(pointer, Layout.of(out.type.shape), out.type.dtype)
     finish = _Finish(nest, out, {**views, out: held}, results, home is None)

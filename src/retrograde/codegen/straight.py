@@ -23,10 +23,7 @@ from retrograde.ops.matmul import matmul
 
 def emit_straight(k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View]) -> None:
     """Emit `outputs` from `operands`, element by element."""
-    state = _Straight(k, dict(zip(body.inputs, operands)))
-    for eq in body.equations:
-        if not state.look(eq):
-            state.values[eq.outputs[0]] = state.apply(eq)
+    state = _Straight(k, body, dict(zip(body.inputs, operands)))
     for out, view in zip(body.outputs, outputs):
         elements = state.array(out)
         for index in np.ndindex(*elements.shape):
@@ -44,10 +41,8 @@ def emit_rows(k: KernelEmitter, eq: Equation, operands: list[View], outputs: lis
             slots[atom, index] = k.alloca(register_type(view.dtype))
             k.b.store(constant(0, view.dtype), slots[atom, index])
     for i in k.count(eq.params["length"]):
-        state = _Straight(k, {var: _at(k, v, i) if c else v for var, v, c in zip(body.inputs, operands, eq.params["cut"])})
-        for step in body.equations:
-            if not state.look(step):
-                state.values[step.outputs[0]] = state.apply(step)
+        views = {var: _at(k, v, i) if c else v for var, v, c in zip(body.inputs, operands, eq.params["cut"])}
+        state = _Straight(k, body, views)
         for atom, view in zip(body.outputs[:kept], outputs):
             elements = state.array(atom)
             for index in np.ndindex(*elements.shape):
@@ -70,9 +65,12 @@ def _at(k: KernelEmitter, view: View, row) -> View:
 
 
 class _Straight:
-    def __init__(self, k: KernelEmitter, views: dict[Var, View]):
+    def __init__(self, k: KernelEmitter, body: Graph, views: dict[Var, View]):
         self.k, self.views = k, views
         self.values: dict[Var, np.ndarray] = {}
+        for eq in body.equations:
+            if not self.look(eq):
+                self.values[eq.outputs[0]] = self.apply(eq)
 
     def array(self, atom) -> np.ndarray:
         """The elements of an atom as LLVM values; loaded when first asked for."""

@@ -57,6 +57,11 @@ class Equation:
     outputs: tuple[Var, ...]
     source: tuple[str, int, str] | None = None
 
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The shape that is walked over to compute it: the operand's for a reduction, else the output's."""
+        return (self.inputs[0] if self.primitive.lowering == "reduction" else self.outputs[0]).type.shape
+
     def graphs(self) -> list[tuple[str, Graph]]:
         """The graphs among the parameters, with their names: a loop's body, the branches of a branch."""
         found = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+LINE = 64  # bytes of a cache line
+
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Element strides of a C-contiguous array."""
@@ -20,9 +22,14 @@ def column_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(contiguous_strides(tuple(reversed(shape)))))
 
 
+def aligned(nbytes: int) -> int:
+    """Bytes in whole cache lines."""
+    return -(-nbytes // LINE) * LINE
+
+
 def room_bytes(*parts: tuple) -> int:
     """Bytes for several arrays, each a (dtype, shape), one behind the other on cache lines of their own."""
-    return sum(-(-math.prod(shape) * dtype.itemsize // 64) * 64 for dtype, shape in parts)
+    return sum(aligned(math.prod(shape) * dtype.itemsize) for dtype, shape in parts)
 
 
 @dataclass(frozen=True)

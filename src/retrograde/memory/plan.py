@@ -15,10 +15,10 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from retrograde.ir import Equation, Graph, Literal, Var
+from retrograde.ir.layout import aligned
 from retrograde.ops.branch import branch
 from retrograde.ops.control import by_rows, fused, product, scan, straight
 
-ALIGNMENT = 64
 MANY, FREQUENT = 2000, 200  # blocks, and blocks of one size, beyond which they stand on shelves
 
 
@@ -164,9 +164,8 @@ def _overwritable(eq: Equation, i: int) -> list[int]:
         return []
     operand = body.inputs[i]
     for reader in body.equations:
-        space = (reader.inputs[0] if reader.primitive.lowering == "reduction" else reader.outputs[0]).type.shape
         if operand in reader.inputs and (
-            reader.primitive.lowering == "element" or operand.type.shape != space
+            reader.primitive.lowering == "element" or operand.type.shape != reader.space
         ):
             return []
     written_late = {eq2.outputs[0] for eq2 in body.equations if eq2.primitive.lowering == "reduction"}
@@ -188,7 +187,7 @@ def _place(blocks: list[Block]) -> int:
         return _first_fit(blocks)
     sizes: dict[int, list[Block]] = {}
     for block in blocks:
-        sizes.setdefault(_aligned(block.nbytes), []).append(block)
+        sizes.setdefault(aligned(block.nbytes), []).append(block)
     shelves = [(_shelf(size, same), same) for size, same in sizes.items() if len(same) > FREQUENT]
     single = [block for same in sizes.values() if len(same) <= FREQUENT for block in same]
     peak = _first_fit([*single, *(shelf for shelf, _ in shelves)])
@@ -202,15 +201,15 @@ def _first_fit(blocks: list[Block]) -> int:
     """The largest first, each at the lowest offset that is free for its lifetime."""
     placed: list[Block] = []  # by offset
     for block in sorted(blocks, key=lambda b: (-b.nbytes, b.start)):
-        offset, size = 0, _aligned(block.nbytes)
+        offset, size = 0, aligned(block.nbytes)
         for other in placed:
             if other.start <= block.end and block.start <= other.end:
                 if offset + size <= other.offset:
                     break
-                offset = max(offset, other.offset + _aligned(other.nbytes))
+                offset = max(offset, other.offset + aligned(other.nbytes))
         block.offset = offset
         insort(placed, block, key=lambda b: b.offset)
-    return max((b.offset + _aligned(b.nbytes) for b in blocks), default=0)
+    return max((b.offset + aligned(b.nbytes) for b in blocks), default=0)
 
 
 def _shelf(size: int, blocks: list[Block]) -> Block:
@@ -227,7 +226,3 @@ def _shelf(size: int, blocks: list[Block]) -> Block:
         block.offset = heappop(free)
         heappush(taken, (block.end, block.offset))
     return Block(places * size, min(b.start for b in blocks), max(b.end for b in blocks), f"shelf of {len(blocks)}")
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT

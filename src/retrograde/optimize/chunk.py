@@ -120,7 +120,7 @@ def _cuts(eq: Equation, axes: Sequence[int | None], out: int | None) -> bool:
     return rule(tuple(axes), [atom.type for atom in eq.inputs], eq.outputs[0].type, out, **eq.params)
 
 
-def _part(eq: Equation, rows: int, count: int) -> dict[str, Any]:
+def part(eq: Equation, rows: int, count: int) -> dict[str, Any]:
     """The parameters for `count` rows: shapes among them that name the axis change."""
     return {
         name: tuple(count if n == rows else n for n in value) if name in ("shape", "limit") else value
@@ -201,7 +201,7 @@ class _Parts:
             values[v] = _from_front(builder.input(v.type.with_shape((count, *_others(v, region)))), region.axes[v])
         for eq in region.equations:
             operands = [a.value if isinstance(a, Literal) else values[a] for a in eq.inputs]
-            values[eq.outputs[0]] = builder.record(eq.primitive, operands, _part(eq, region.rows, count))
+            values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, region.rows, count))
             recorded = builder.equations[-1]
             recorded.source, recorded.outputs[0].name = eq.source, eq.outputs[0].name
         return builder.finish([*(values[v] for v in region.sums), *(_to_front(values[v], region.axes[v]) for v in self.kept)])

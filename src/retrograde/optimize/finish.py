@@ -45,8 +45,7 @@ def _fits(eq: Equation, nest: Equation, given: set[Var]) -> bool:
     inner = body.inputs[nest.inputs.index(out)]
     for step in body.equations:
         kind = step.primitive.lowering
-        space = (step.inputs[0] if kind == "reduction" else step.outputs[0]).type.shape
-        if space != type.shape or kind == "element" or (kind == "reduction" and step.params["axes"] != (0,)):
+        if step.space != type.shape or kind == "element" or (kind == "reduction" and step.params["axes"] != (0,)):
             return False
     return inner.type == type
 

@@ -30,13 +30,9 @@ class _Group:
     equations: list[Equation] = field(default_factory=list)
 
 
-def _space(eq: Equation) -> tuple[int, ...]:
-    return (eq.inputs[0] if eq.primitive.lowering == "reduction" else eq.outputs[0]).type.shape
-
-
 def _reads_in_place(eq: Equation, var: Var) -> bool:
     """Whether the equation reads `var` at its own index only, so that the value may stay in a register."""
-    return eq.primitive.lowering in ("elementwise", "reduction") and var.type.shape == _space(eq)
+    return eq.primitive.lowering in ("elementwise", "reduction") and var.type.shape == eq.space
 
 
 def fuse(graph: Graph) -> Graph:
@@ -75,7 +71,7 @@ def _pull_producers(graph: Graph) -> dict[Equation, _Group]:
             and all(_reads_in_place(reader, out) for reader in readers)
         )
         if not fits:
-            group = _Group(_space(eq), position)
+            group = _Group(eq.space, position)
             size[group] = 0
         home[eq] = group
         size[group] += 1

@@ -18,6 +18,7 @@ from retrograde.ops.control import by_rows
 from retrograde.ops.index import iota, put_along, take_along
 from retrograde.ops.shape import reshape
 from retrograde.ops.symbol import Symbol
+from retrograde.optimize.chunk import part
 from retrograde.optimize.order import in_order
 from retrograde.optimize.straighten import work
 
@@ -129,11 +130,7 @@ def _row(group: list[Equation], read: tuple[Var, ...], results: list[Var], lengt
         if eq.primitive is put_along:
             values[eq.outputs[0]] = _put(*operands, eq.params["size"])
             continue
-        params = {
-            name: tuple(1 if n == length else n for n in value) if name in ("shape", "limit") else value
-            for name, value in eq.params.items()
-        }
-        values[eq.outputs[0]] = builder.record(eq.primitive, operands, params)
+        values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, length, 1))
     return builder.finish([values[out] for out in results])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from retrograde.ir import Atom, Equation, Graph, Var
+from retrograde.ir.layout import aligned
 from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 
@@ -149,7 +150,7 @@ def _share(graph: Graph, plan: Plan, work: Work) -> Sharing:
         result.together += together
         if splits:
             result.shared.add(eq)
-            result.scratch = max(result.scratch, -(-scratch // 64) * 64)  # each on cache lines of its own
+            result.scratch = max(result.scratch, aligned(scratch))  # each on cache lines of its own
     if result:
         result.barriers = _barriers(graph, plan, result, work)
     return result
