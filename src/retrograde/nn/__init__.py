@@ -30,6 +30,7 @@ from retrograde.nn.activations import (
     Threshold,
 )
 from retrograde.nn.attention import MultiheadAttention, scaled_dot_product_attention
+from retrograde.nn.batch_normalization import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
 from retrograde.nn.classifying import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
 from retrograde.nn.containers import Lambda, Parallel, Residual
 from retrograde.nn.criteria import (
@@ -42,6 +43,7 @@ from retrograde.nn.criteria import (
     SmoothL1Loss,
 )
 from retrograde.nn.embedding import Bilinear, Embedding
+from retrograde.nn.freezing import combine, freeze, partition, unfreeze
 from retrograde.nn.layers import Dropout, Flatten, Identity, Linear, Sequential
 from retrograde.nn.margins import (
     CosineEmbeddingLoss,
@@ -69,6 +71,8 @@ __all__ = [
     "SELU",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Bilinear",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
@@ -84,6 +88,8 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
     "Lambda",
@@ -125,10 +131,14 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "combine",
+    "freeze",
     "from_config",
     "initializers",
     "load_state_dict",
     "losses",
+    "partition",
     "scaled_dot_product_attention",
     "state_dict",
+    "unfreeze",
 ]  # fmt: skip

@@ -81,8 +81,7 @@ def fit(
     if resume is not None and starts > 1:
         raise ModelError("resume goes on with one run: call fit for each start in run.starts, with seed=start.seed and "
                          "validation=(X, y)")  # fmt: skip
-    leaves = tree.tree_leaves(nets[0])
-    kind = leaves[0].dtype if leaves else np.dtype(dtype)
+    kind = next((leaf.dtype for leaf in tree.tree_leaves(nets[0]) if leaf.dtype.kind not in "iub"), np.dtype(dtype))
     narrow = dtype_of(precision)
     if narrow is not None and kind != np.float32:
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")

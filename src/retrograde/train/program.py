@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from retrograde import nn, random, tree
 from retrograde import numpy as rnp
-from retrograde import random, tree
 from retrograde.control import scan
+from retrograde.nn.freezing import without_frozen
 from retrograde.train.gradient import first_scaling, guarded, make_gradient
 
 Carry = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Settings:
 def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
-        "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
+        "params": params, "state": settings.optimizer.init(nn.partition(params)[0]), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
     if watching and settings.patience is not None:
@@ -51,17 +53,19 @@ def make_program(settings: Settings) -> Callable:
 
     gradient = make_gradient(settings.loss, settings.narrow)
 
-    def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
+    def update(inner: tuple, fixed: Any, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = points
         params, state, scaling, total, seen = inner
-        value, grads = gradient(params, x, y, weight, key, scaling)
+        value, net, grads = gradient(nn.combine(params, fixed), x, y, weight, key, scaling)
+        trained, _ = nn.partition(net)
         if scaling is None:
-            params, state = settings.optimizer.update(grads, state, params)
+            trained, state = settings.optimizer.update(grads, state, trained)
         else:
-            (params, state), scaling = guarded(settings.optimizer.update, grads, state, params, scaling)
+            (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
+        params, _ = without_frozen(nn.combine(trained, net))
         return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
-    def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
+    def epoch(carry: Carry, fixed: Any, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch
         key = random.fold_in(carry["key"], carry["epoch"])
         inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
@@ -78,33 +82,33 @@ def make_program(settings: Settings) -> Callable:
 
         steps = np.arange(whole)
         if batch >= n:
-            inner = update(inner, (X, y, weight), random.fold_in(key, 1))
+            inner = update(inner, fixed, (X, y, weight), random.fold_in(key, 1))
         elif order is not None:
             rows = np.reshape(order[: whole * batch], (whole, batch))
             inner, _ = scan(
-                lambda c, at: (update(c, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
+                lambda c, at: (update(c, fixed, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
             )
         else:
             given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
             cut: list[Any] = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
             cut = cut if weight is not None else [*cut, None]
             inner, _ = scan(
-                lambda c, at: (update(c, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
+                lambda c, at: (update(c, fixed, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
             )
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
-            inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
+            inner = update(inner, fixed, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
         params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
         if Xv is not None:
-            row |= _validate(params, Xv, yv)
+            row |= _validate(nn.combine(params, fixed), Xv, yv)
             if settings.patience is not None:
                 _watch(new, row["val_loss"])
         new["stop"] = over(new, limit)
         return new, row
 
-    def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
+    def _validate(params: Any, Xv: Any, yv: Any) -> Row:
         prediction = params(Xv)
         row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
         if settings.accuracy:
@@ -123,10 +127,14 @@ def make_program(settings: Settings) -> Callable:
         return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
-        carry = {**carry, "stop": over(carry, limit)}
-        return scan(
-            lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
+        moving, fixed = without_frozen(carry["params"])  # what is frozen is a constant of the loops
+        carry = {**carry, "params": moving, "stop": over(carry, limit)}
+        if "best" in carry:
+            carry["best"] = without_frozen(carry["best"])[0]
+        carry, rows = scan(
+            lambda c, _: epoch(c, fixed, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
         )
+        return {name: nn.combine(x, fixed) if name in ("params", "best") else x for name, x in carry.items()}, rows
 
     return program
 
