@@ -1,6 +1,6 @@
 """Layers, losses and initializers: plain NumPy code over pytrees."""
 
-from retrograde.nn import initializers, losses
+from retrograde.nn import augment, initializers, losses
 from retrograde.nn.activations import (
     CELU,
     ELU,
@@ -44,7 +44,7 @@ from retrograde.nn.criteria import (
 )
 from retrograde.nn.embedding import Bilinear, Embedding
 from retrograde.nn.freezing import combine, freeze, partition, unfreeze
-from retrograde.nn.layers import Dropout, Flatten, Identity, Linear, Sequential
+from retrograde.nn.layers import Dropout, Flatten, GaussianNoise, Identity, Linear, Sequential
 from retrograde.nn.margins import (
     CosineEmbeddingLoss,
     HingeEmbeddingLoss,
@@ -80,6 +80,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GaussianNLLLoss",
+    "GaussianNoise",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
@@ -131,6 +132,7 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "augment",
     "combine",
     "freeze",
     "from_config",

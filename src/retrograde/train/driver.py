@@ -166,7 +166,7 @@ def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
     """Floating-point operations of one gradient of a batch, and bytes that its backward pass needs kept."""
     x, y = points.X[: settings.batch], points.y[: settings.batch]
 
-    gradient, held = make_gradient(settings.loss, settings.narrow), []
+    gradient, held = make_gradient(settings.loss, settings.narrow, settings.penalty), []
 
     def priced(net: Any, x: Any, y: Any, key: Any) -> Any:
         """The gradient; traced, so that the forward pass behind what is held is not computed."""

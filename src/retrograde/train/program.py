@@ -17,6 +17,7 @@ from retrograde import numpy as rnp
 from retrograde.control import scan
 from retrograde.nn.freezing import without_frozen
 from retrograde.train.gradient import first_scaling, guarded, make_gradient
+from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
 
 Carry = dict[str, Any]
 Row = dict[str, Any]
@@ -34,6 +35,9 @@ class Settings:
     patience: int | None
     accuracy: bool
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
+    penalty: Penalty | None = None
+    mixup: float | None = None
+    augment: Callable | None = None
 
 
 def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
@@ -51,10 +55,10 @@ def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> C
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
-    gradient = make_gradient(settings.loss, settings.narrow)
+    gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
 
     def update(inner: tuple, fixed: Any, points: Sequence[Any], key: Any) -> tuple:
-        x, y, weight = points
+        x, y, weight = regularized(points, key)
         params, state, scaling, total, seen = inner
         value, net, grads = gradient(nn.combine(params, fixed), x, y, weight, key, scaling)
         trained, _ = nn.partition(net)
@@ -64,6 +68,12 @@ def make_program(settings: Settings) -> Callable:
             (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
         params, _ = without_frozen(nn.combine(trained, net))
         return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
+
+    def regularized(points: Sequence[Any], key: Any) -> Sequence[Any]:
+        x, y, weight = points
+        if settings.augment is not None:
+            x = augmented(settings.augment, x, key)
+        return (x, y, weight) if settings.mixup is None else mixed(settings.mixup, (x, y, weight), key)
 
     def epoch(carry: Carry, fixed: Any, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch
