@@ -140,3 +140,17 @@ def test_saved_and_loaded_with_its_statistics(tmp_path):
     assert repr(again) == repr(net) and again[0].num_batches_tracked == 1
     for a, b in zip(tree_leaves(again), tree_leaves(net), strict=True):
         assert a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def test_a_frozen_statistic_stays():
+    net = nn.freeze(nn.BatchNorm1d(3).init(0), "running_var")
+    _, moved = net.apply(RNG.normal(size=(6, 3)).astype(np.float32), KEY)
+    assert np.all(moved.running_var == 1) and np.all(moved.running_mean != 0)
+    x = RNG.normal(size=(6, 3)).astype(np.float32)
+    y, same = nn.freeze(net).apply(x, KEY)
+    assert np.array_equal(y, net(x)) and np.array_equal(same.running_mean, net.running_mean)
+
+
+def test_only_buffers_are_noted():
+    with pytest.raises(ModelError, match=r"no buffer 'weight'; it has \('running_mean'"):
+        nn.note(nn.BatchNorm1d(3), weight=np.ones(3))

@@ -112,3 +112,10 @@ def test_a_single_point_is_refused_before_training():
         rg.fit(NET, (X, Y), batch_size=7)
     run = rg.fit(nn.freeze(NET.init(0), "1"), (X, Y), batch_size=1, epochs=1)  # by the running statistics
     assert run.updates == 22 and tree_map(np.shape, run.model[1].weight) == (5,)
+
+
+def test_a_network_of_two_outputs_in_half_precision():
+    net = nn.Parallel(nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2), nn.Softplus()), combine="tuple")
+    narrow, plain = (rg.fit(net, (X, Y), loss=nn.GaussianNLLLoss(), optimizer=optim.SGD(0.01), epochs=2, precision=p)
+                     for p in ("f16", None))  # fmt: skip
+    np.testing.assert_allclose(narrow.history["loss"], plain.history["loss"], rtol=1e-2)

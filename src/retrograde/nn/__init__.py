@@ -32,6 +32,7 @@ from retrograde.nn.activations import (
 from retrograde.nn.attention import MultiheadAttention, scaled_dot_product_attention
 from retrograde.nn.batch_normalization import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
 from retrograde.nn.classifying import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
+from retrograde.nn.collecting import note, noted
 from retrograde.nn.containers import Lambda, Parallel, Residual
 from retrograde.nn.criteria import (
     GaussianNLLLoss,
@@ -139,6 +140,8 @@ __all__ = [
     "initializers",
     "load_state_dict",
     "losses",
+    "note",
+    "noted",
     "partition",
     "scaled_dot_product_attention",
     "state_dict",

@@ -24,10 +24,14 @@ def noted(layer: Module, name: str) -> Any:
 
 
 def note(layer: Module, **buffers: Any) -> None:
-    """Say what the layer's buffers are from now on; without an `apply` around, nobody asks."""
+    """Say what the layer's buffers are from now on; frozen ones stay, and without an `apply` around nobody asks."""
+    for name in buffers:
+        if name not in layer.buffers:
+            raise ModelError(f"{layer!r} has no buffer {name!r}; it has {layer.buffers}. Name it in `buffers` and in `dynamic`")
     found = _open.get()
     if found is not None:
-        found.setdefault(id(layer), (layer, {}))[1].update(buffers)
+        moved = {name: value for name, value in buffers.items() if name not in layer.frozen_leaves}
+        found.setdefault(id(layer), (layer, {}))[1].update(moved)
 
 
 def collect(net: Any, call: Callable[[Any], Any]) -> tuple[Any, Any]:

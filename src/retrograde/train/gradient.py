@@ -66,7 +66,7 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
         trained, run = _parts(net)
         prediction, pull, rest = vjp(reduced(lambda p: run(p, x, key), narrow), trained, has_aux=True, hold=narrow)
         value, ct = value_and_grad(lambda f: loss_of(f, y, weight))(prediction)
-        grads = pull(ct if scaling is None else ct * scaling["scale"])[0]
+        grads = pull(ct if scaling is None else tree.tree_map(lambda c: c * scaling["scale"], ct))[0]
         if scaling is not None:
             grads = tree.tree_map(lambda g: g / scaling["scale"], grads)
         if penalty is not None:
