@@ -5,7 +5,7 @@ import pytest
 
 import retrograde as rg
 from retrograde import nn, random
-from retrograde.errors import LeakedTracerError, ModelError
+from retrograde.errors import DifferentiationError, LeakedTracerError, ModelError
 from retrograde.tree import tree_leaves
 
 torch = pytest.importorskip("torch")
@@ -149,6 +149,11 @@ def test_a_frozen_statistic_stays():
     x = RNG.normal(size=(6, 3)).astype(np.float32)
     y, same = nn.freeze(net).apply(x, KEY)
     assert np.array_equal(y, net(x)) and np.array_equal(same.running_mean, net.running_mean)
+
+
+def test_a_gradient_by_a_count_says_what_to_take():
+    with pytest.raises(DifferentiationError, match=r"num_batches_tracked.*nn\.partition\(net\)\[0\]"):
+        rg.grad(lambda net: np.sum(net(np.ones((2, 3)))))(nn.BatchNorm1d(3).init(0))
 
 
 def test_only_buffers_are_noted():
