@@ -119,3 +119,13 @@ def test_a_network_of_two_outputs_in_half_precision():
     narrow, plain = (rg.fit(net, (X, Y), loss=nn.GaussianNLLLoss(), optimizer=optim.SGD(0.01), epochs=2, precision=p)
                      for p in ("f16", None))  # fmt: skip
     np.testing.assert_allclose(narrow.history["loss"], plain.history["loss"], rtol=1e-2)
+
+
+def test_a_batch_left_out_leaves_the_statistics():
+    """The first of float16's two batches overflows in the network."""
+    x = np.concatenate([np.full((4, 4), 1e5), RNG.normal(size=(4, 4))])
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    for compiled in (True, False):
+        run = rg.fit(net, (x, Y[:8]), batch_size=4, shuffle=False, epochs=1, precision="f16", compiled=compiled)
+        assert run.skipped_updates == 1 and run.model[1].num_batches_tracked == 1
+        assert np.all(np.isfinite(run.model[1].running_mean)) and np.all(np.abs(run.model[1].running_mean) < 10)

@@ -60,12 +60,16 @@ def make_program(settings: Settings) -> Callable:
     def update(inner: tuple, fixed: Any, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = regularized(points, key)
         params, state, scaling, total, seen = inner
-        value, net, grads = gradient(nn.combine(params, fixed), x, y, weight, key, scaling)
+        before = nn.combine(params, fixed)
+        value, net, grads = gradient(before, x, y, weight, key, scaling)
         trained, _ = nn.partition(net)
         if scaling is None:
             trained, state = settings.optimizer.update(grads, state, trained)
         else:
+            skipped = scaling["skipped"]
             (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
+            good = scaling["skipped"] == skipped  # else what made the gradient infinite may be in the statistics, too
+            net = tree.tree_map(lambda new, old: np.where(good, new, old), net, before)
         params, _ = without_frozen(nn.combine(trained, net))
         return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
