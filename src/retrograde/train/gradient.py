@@ -15,6 +15,7 @@ import numpy as np
 
 from retrograde import nn, tree
 from retrograde.errors import ModelError
+from retrograde.nn.freezing import without_frozen
 from retrograde.precision import reduced
 from retrograde.transforms import held_for_backward, value_and_grad, vjp
 from retrograde.types import bfloat16
@@ -102,6 +103,12 @@ def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
         return [kind for name, kind in found if name != "input"]
 
     return held
+
+
+def chosen(first: Any, net: Any, other: Any) -> Any:
+    """`net` where `first` is True, else `other`; frozen arrays are the same in both and stay untouched."""
+    changed = tree.tree_map(lambda a, b: np.where(first, a, b), without_frozen(net)[0], without_frozen(other)[0])
+    return nn.combine(changed, other)
 
 
 def guarded(update: Callable, grads: Any, state: Any, params: Any, scaling: Scaling) -> tuple[tuple, Scaling]:

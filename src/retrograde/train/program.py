@@ -15,8 +15,7 @@ import numpy as np
 from retrograde import nn, random, tree
 from retrograde import numpy as rnp
 from retrograde.control import scan
-from retrograde.nn.freezing import without_frozen
-from retrograde.train.gradient import first_scaling, guarded, make_gradient
+from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
 from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
 
 Carry = dict[str, Any]
@@ -57,10 +56,9 @@ def make_program(settings: Settings) -> Callable:
 
     gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
 
-    def update(inner: tuple, fixed: Any, points: Sequence[Any], key: Any) -> tuple:
+    def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = regularized(points, key)
-        params, state, scaling, total, seen = inner
-        before = nn.combine(params, fixed)
+        before, state, scaling, total, seen = inner
         value, net, grads = gradient(before, x, y, weight, key, scaling)
         trained, _ = nn.partition(net)
         if scaling is None:
@@ -69,9 +67,8 @@ def make_program(settings: Settings) -> Callable:
             skipped = scaling["skipped"]
             (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
             good = scaling["skipped"] == skipped  # else what made the gradient infinite may be in the statistics, too
-            net = tree.tree_map(lambda new, old: np.where(good, new, old), net, before)
-        params, _ = without_frozen(nn.combine(trained, net))
-        return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
+            net = chosen(good, net, before)
+        return nn.combine(trained, net), state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
     def regularized(points: Sequence[Any], key: Any) -> Sequence[Any]:
         x, y, weight = points
@@ -79,7 +76,7 @@ def make_program(settings: Settings) -> Callable:
             x = augmented(settings.augment, x, key)
         return (x, y, weight) if settings.mixup is None else mixed(settings.mixup, (x, y, weight), key)
 
-    def epoch(carry: Carry, fixed: Any, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
+    def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch
         key = random.fold_in(carry["key"], carry["epoch"])
         inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
@@ -96,27 +93,27 @@ def make_program(settings: Settings) -> Callable:
 
         steps = np.arange(whole)
         if batch >= n:
-            inner = update(inner, fixed, (X, y, weight), random.fold_in(key, 1))
+            inner = update(inner, (X, y, weight), random.fold_in(key, 1))
         elif order is not None:
             rows = np.reshape(order[: whole * batch], (whole, batch))
             inner, _ = scan(
-                lambda c, at: (update(c, fixed, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
+                lambda c, at: (update(c, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
             )
         else:
             given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
             cut: list[Any] = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
             cut = cut if weight is not None else [*cut, None]
             inner, _ = scan(
-                lambda c, at: (update(c, fixed, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
+                lambda c, at: (update(c, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
             )
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
-            inner = update(inner, fixed, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
+            inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
         params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
         if Xv is not None:
-            row |= _validate(nn.combine(params, fixed), Xv, yv)
+            row |= _validate(params, Xv, yv)
             if settings.patience is not None:
                 _watch(new, row["val_loss"])
         new["stop"] = over(new, limit)
@@ -131,7 +128,7 @@ def make_program(settings: Settings) -> Callable:
 
     def _watch(new: Carry, loss: Any) -> None:
         better = loss < new["lowest"]
-        new["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), new["params"], new["best"])
+        new["best"] = chosen(better, new["params"], new["best"])
         new["lowest"] = np.where(better, loss, new["lowest"])
         new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
         new["wait"] = np.where(better, 0, new["wait"] + 1)
@@ -141,14 +138,10 @@ def make_program(settings: Settings) -> Callable:
         return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
-        moving, fixed = without_frozen(carry["params"])  # what is frozen is a constant of the loops
-        carry = {**carry, "params": moving, "stop": over(carry, limit)}
-        if "best" in carry:
-            carry["best"] = without_frozen(carry["best"])[0]
-        carry, rows = scan(
-            lambda c, _: epoch(c, fixed, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
+        carry = {**carry, "stop": over(carry, limit)}
+        return scan(
+            lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
         )
-        return {name: nn.combine(x, fixed) if name in ("params", "best") else x for name, x in carry.items()}, rows
 
     return program
 
