@@ -341,7 +341,8 @@ def differentiable(leaf: Any, name: str) -> Any:
         shown = f"{leaf!r}" if np.ndim(leaf) == 0 else f"an array of dtype {dtype}"
         raise DifferentiationError(
             f"the derivative by `{name}` was asked for, but it is {shown}; derivatives are taken by real or complex "
-            "floating-point numbers. Pass a float (2.0 instead of 2, x.astype(float)), or choose other arguments with argnums"
+            "floating-point numbers. Pass a float (2.0 instead of 2, x.astype(float)), or choose other arguments with argnums; "
+            "of a network with buffers take nn.partition(net)[0]"
         )
     return leaf
 

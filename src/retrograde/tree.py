@@ -36,6 +36,11 @@ def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     return optree.tree_map(f, tree, *rest, namespace=NAMESPACE)
 
 
+def tree_fill(tree: Any, other: Any) -> Any:
+    """The leaves of `tree`, and where it has None those of `other`, a tree that is built alike."""
+    return optree.tree_map(lambda a, b: b if a is None else a, tree, other, none_is_leaf=True, namespace=NAMESPACE)
+
+
 def tree_paths(tree: Any) -> list[tuple[Any, ...]]:
     """For each leaf the keys that lead to it."""
     return optree.tree_paths(tree, namespace=NAMESPACE)

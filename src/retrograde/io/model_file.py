@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
-from retrograde.nn import from_config
+from retrograde.nn import freeze, from_config
+from retrograde.nn.freezing import frozen_names
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
 FORMAT = "retrograde-1"
@@ -33,12 +34,15 @@ def save(
     if not net.initialized:
         raise ModelError("the network has no parameters to save yet; init or train it first")
     names = [".".join(map(str, p)) for p in tree_paths(net)]
-    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in zip(names, tree_flatten(net)[0])}
+    tensors = {name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in zip(names, tree_flatten(net)[0])}
     if pairs := [name for name, array in tensors.items() if array.dtype.kind == "c"]:
         raise ModelError(f"model files hold real arrays; {', '.join(pairs)} is complex. Save x.real and x.imag with np.savez")
     tensors |= {STATE + name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in (state or {}).items()}
     # one key, for the file format leaves the order of several open: the same model gives the same bytes
-    header = {FORMAT: json.dumps({"architecture": net.config(), "extra": extra or {}})}
+    described = {"architecture": net.config(), "extra": extra or {}}
+    if frozen := frozen_names(net):
+        described["frozen"] = frozen
+    header = {FORMAT: json.dumps(described)}
     content = to_bytes(tensors, metadata=header)
     path = Path(path)
     try:
@@ -63,7 +67,8 @@ def load(path: Any) -> tuple[Any, dict[str, Any]]:
     try:
         described = json.loads(header)
         net, extra = from_config(described["architecture"]), described["extra"]
-    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
+        net = freeze(net, *frozen) if (frozen := described.get("frozen")) else net
+    except (KeyError, TypeError, json.JSONDecodeError, RecursionError, ModelError) as error:
         raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
     return _filled(path, net, {name: array for name, array in tensors.items() if not name.startswith(STATE)}), extra
 
@@ -97,6 +102,7 @@ def _filled(path: Path, net: Any, tensors: dict[str, np.ndarray]) -> Any:
     if sorted(names) != sorted(tensors):
         raise ModelFileError(f"{path}: the network has arrays {sorted(names)}, the file {sorted(tensors)}")
     for name, leaf in zip(names, leaves):
-        if tensors[name].shape != leaf.shape or tensors[name].dtype.kind != "f":
-            raise ModelFileError(f"{path}: {name} is {tensors[name].dtype} {tensors[name].shape}; {leaf.shape} floats are wanted")
+        if tensors[name].shape != leaf.shape or tensors[name].dtype.kind != leaf.dtype.kind:
+            kind = "floats" if leaf.dtype.kind == "f" else "integers"
+            raise ModelFileError(f"{path}: {name} is {tensors[name].dtype} {tensors[name].shape}; {leaf.shape} {kind} are wanted")
     return tree_unflatten(structure, [tensors[name] for name in names])

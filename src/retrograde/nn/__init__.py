@@ -1,6 +1,6 @@
 """Layers, losses and initializers: plain NumPy code over pytrees."""
 
-from retrograde.nn import initializers, losses
+from retrograde.nn import augment, initializers, losses
 from retrograde.nn.activations import (
     CELU,
     ELU,
@@ -30,7 +30,9 @@ from retrograde.nn.activations import (
     Threshold,
 )
 from retrograde.nn.attention import MultiheadAttention, scaled_dot_product_attention
+from retrograde.nn.batch_normalization import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
 from retrograde.nn.classifying import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
+from retrograde.nn.collecting import note, noted
 from retrograde.nn.containers import Lambda, Parallel, Residual
 from retrograde.nn.criteria import (
     GaussianNLLLoss,
@@ -42,7 +44,8 @@ from retrograde.nn.criteria import (
     SmoothL1Loss,
 )
 from retrograde.nn.embedding import Bilinear, Embedding
-from retrograde.nn.layers import Dropout, Flatten, Identity, Linear, Sequential
+from retrograde.nn.freezing import combine, freeze, partition, unfreeze
+from retrograde.nn.layers import Dropout, Flatten, GaussianNoise, Identity, Linear, Sequential
 from retrograde.nn.margins import (
     CosineEmbeddingLoss,
     HingeEmbeddingLoss,
@@ -69,6 +72,8 @@ __all__ = [
     "SELU",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Bilinear",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
@@ -76,6 +81,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GaussianNLLLoss",
+    "GaussianNoise",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
@@ -84,6 +90,8 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
     "Lambda",
@@ -125,10 +133,17 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "augment",
+    "combine",
+    "freeze",
     "from_config",
     "initializers",
     "load_state_dict",
     "losses",
+    "note",
+    "noted",
+    "partition",
     "scaled_dot_product_attention",
     "state_dict",
+    "unfreeze",
 ]  # fmt: skip

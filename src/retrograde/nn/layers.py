@@ -87,13 +87,25 @@ class Dropout(Module):
         return np.where(keep, x * (1.0 / (1.0 - self.p)), 0)
 
 
+class GaussianNoise(Module):
+    """In training (called with a key) normal noise of standard deviation `std` is added to each element."""
+
+    def __init__(self, std: float):
+        if not 0.0 <= std < np.inf:
+            raise ModelError(f"GaussianNoise: std is a number, 0 or more; it is {std!r}")
+        self.std = float(std)
+
+    def __call__(self, x: Any, key: Any = None) -> Any:
+        return x if key is None or self.std == 0.0 else x + self.std * random.normal(key, np.shape(x), x.dtype)
+
+
 def _met_first(layer: Module, follows: Any) -> Any:
     """The layer that shapes what enters `layer`: what only passes values on, or hides others, is looked through."""
     if isinstance(layer, Sequential):
         for inner in reversed(layer.layers):
             follows = _met_first(inner, follows)
         return follows
-    return follows if isinstance(layer, (Dropout, Flatten, Identity)) else layer
+    return follows if isinstance(layer, (Dropout, Flatten, GaussianNoise, Identity)) else layer
 
 
 class Sequential(Module):

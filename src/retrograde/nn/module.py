@@ -15,18 +15,22 @@ compared, and write `__call__` in NumPy::
 
         def __call__(self, x, key=None):
             return x * self.gain
+
+Those of `dynamic` that hold state, such as running statistics, and no parameters are named in `buffers` as well.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
-from retrograde.tree import register_node, tree_leaves
+from retrograde.tree import register_node, tree_leaves, tree_paths
 
 _KNOWN: dict[str, type[Module]] = {}
 
@@ -36,6 +40,8 @@ class Module:
 
     dynamic: ClassVar[tuple[str, ...]] = ()
     unnamed: ClassVar[tuple[str, ...]] = ()  # of those, the ones that PyTorch's names of parameters pass over
+    buffers: ClassVar[tuple[str, ...]] = ()  # of those, the ones that are state and not trained
+    frozen_leaves: tuple[str, ...] = ()  # its own arrays that are held as they are, `freeze`'s marks
 
     def __init__(self) -> None:
         """A layer without settings."""
@@ -61,6 +67,16 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`(x, key=None)`: the output for a batch `x` of shape (..., features); with a random key, as in training."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__(self, x, key=None)")
+
+    def apply(self, x: Any, key: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """`self(x, key=key)`, as in training, and the network whose buffers (running statistics) have moved on.
+
+        Layers inside note what becomes of their buffers by themselves. Raises `ModelError` if one was called that is not part of
+        the network, `LeakedTracerError` if it was called inside a loop, a branch or the like.
+        """
+        from retrograde.nn.collecting import collect
+
+        return collect(self, lambda net: net(x, key=key, **kwargs))
 
     def replace(self, **changes: Any) -> Any:
         """A copy with some attributes changed."""
@@ -107,8 +123,8 @@ class Module:
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers training changes."""
-        return sum(int(np.size(leaf)) for leaf in tree_leaves(self))
+        """How many numbers training changes: those of buffers and of frozen parameters are left out."""
+        return sum(int(np.size(array)) for array, leaf in zip(tree_leaves(self), leaves_of(self)) if leaf.trained)
 
     def config(self) -> dict[str, Any]:
         """The architecture as JSON-able data: the type's name and its constructor's arguments."""
@@ -125,6 +141,48 @@ class Module:
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.config().items() if k != "type")
         return f"{type(self).__name__}({shown})"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An array of a network: its `name` is PyTorch's, `place` leads to the module that holds it, `own` is its name in there."""
+
+    name: str
+    place: tuple
+    own: str
+    trained: bool
+    frozen: bool
+
+
+def leaves_of(net: Any) -> list[Leaf]:
+    """What each leaf of a network is, in the order of `tree_leaves`."""
+    return [_leaf(net, path) for path in tree_paths(net)]
+
+
+def _leaf(node: Any, path: tuple) -> Leaf:
+    name, owner, held = [], node, 0
+    for i, key in enumerate(path):
+        if isinstance(node, Module):
+            owner, held = node, i
+        if not (isinstance(node, Module) and key in node.unnamed):
+            name.append(str(key))
+        node = getattr(node, key) if isinstance(node, Module) else node[key]
+    own = ".".join(map(str, path[held:]))
+    frozen = own in owner.frozen_leaves
+    return Leaf(".".join(name), path[:held], own, not frozen and path[held] not in owner.buffers, frozen)
+
+
+def map_modules(f: Callable[[Module, Module, tuple], Any], node: Any, place: tuple = ()) -> Any:
+    """`node` with each module in it replaced by `f(module, copy, place)`; those inside come first, and the copy holds theirs."""
+    if isinstance(node, Module):
+        made = copy.copy(node)
+        made.__dict__.update({name: map_modules(f, getattr(node, name), (*place, name)) for name in node.dynamic})
+        return f(node, made, place)
+    if type(node) is dict:
+        return {key: map_modules(f, value, (*place, key)) for key, value in node.items()}
+    if type(node) in (tuple, list):
+        return type(node)(map_modules(f, value, (*place, i)) for i, value in enumerate(node))
+    return node
 
 
 def _inner(value: Any) -> tuple[Module, ...]:

@@ -1,4 +1,4 @@
-"""Parameters by PyTorch's names: `state_dict` and `load_state_dict`.
+"""Parameters and buffers by PyTorch's names: `state_dict` and `load_state_dict`.
 
 A PyTorch network saved by `safetensors.torch.save_file(net.state_dict(), path)` loads into the same layers here; a dict of arrays
 does as well. Weights pickled by `torch.save` are not read.
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
-from retrograde.nn.module import Module
+from retrograde.nn.module import Module, leaves_of
 from retrograde.tree import tree_leaves, tree_structure, tree_unflatten
 
 SHOWN = 6  # names in the message of an error
 
 
 def state_dict(net: Module) -> dict[str, np.ndarray]:
-    """The parameters of an initialized network by PyTorch's names."""
+    """The parameters and buffers of an initialized network by PyTorch's names."""
     if not net.initialized:
         raise ModelError("the network has no parameters yet; init or train it first")
-    return dict(zip(_names(net), tree_leaves(net)))
+    return {leaf.name: array for leaf, array in zip(leaves_of(net), tree_leaves(net))}
 
 
 def load_state_dict(net: Any, source: Any, *, dtype: Any = None) -> Any:
@@ -35,36 +35,22 @@ def load_state_dict(net: Any, source: Any, *, dtype: Any = None) -> Any:
     given = source if isinstance(source, Mapping) else _read(Path(source))
     arrays = {name: np.asarray(array) for name, array in given.items()}
     template = net.init(0)
-    names, leaves = _names(template), tree_leaves(template)
+    names, leaves = [leaf.name for leaf in leaves_of(template)], tree_leaves(template)
     missing, odd = [n for n in names if n not in arrays], sorted(set(arrays) - set(names))
     if missing or odd:
         said = [f"{what} {', '.join(ns[:SHOWN])}{', ...' if len(ns) > SHOWN else ''}"
                 for what, ns in (("it lacks", missing), ("it has beside them", odd)) if ns]  # fmt: skip
         raise ModelError(f"these parameters are not those of the network: {'; '.join(said)}")
     for name, leaf in zip(names, leaves):
-        if arrays[name].shape != leaf.shape or arrays[name].dtype.kind not in "fV":
-            raise ModelError(f"{name} is {arrays[name].dtype} {arrays[name].shape}; {leaf.shape} floats are wanted")
-    kinds = {arrays[name].dtype for name in names} if dtype is None else {np.dtype(dtype)}
+        letters, kind = ("fV", "floats") if leaf.dtype.kind == "f" else ("iu", "integers")
+        if arrays[name].shape != leaf.shape or arrays[name].dtype.kind not in letters:
+            raise ModelError(f"{name} is {arrays[name].dtype} {arrays[name].shape}; {leaf.shape} {kind} are wanted")
+    counts = {name: leaf.dtype for name, leaf in zip(names, leaves) if leaf.dtype.kind != "f"}
+    kinds = {arrays[name].dtype for name in names if name not in counts} if dtype is None else {np.dtype(dtype)}
     if len(kinds) > 1:
         raise ModelError(f"the parameters have several dtypes, {', '.join(sorted(map(str, kinds)))}; say dtype=np.float32")
-    return tree_unflatten(tree_structure(template), [np.array(arrays[name], *kinds) for name in names])
-
-
-def _names(net: Any) -> list[str]:
-    """The names of the leaves, in their order: attributes and places joined by dots, without those that PyTorch passes over."""
-    return [".".join(path) for path in _paths(net)]
-
-
-def _paths(node: Any) -> list[tuple[str, ...]]:
-    if isinstance(node, Module):
-        below = [((() if n in node.unnamed else (n,)), getattr(node, n)) for n in node.dynamic]
-    elif isinstance(node, dict):
-        below = [((str(k),), node[k]) for k in sorted(node)]
-    elif isinstance(node, (tuple, list)):
-        below = [((str(i),), v) for i, v in enumerate(node)]
-    else:
-        return [] if node is None else [()]
-    return [(*head, *path) for head, value in below for path in _paths(value)]
+    floats = next(iter(kinds), None)
+    return tree_unflatten(tree_structure(template), [np.array(arrays[name], counts.get(name, floats)) for name in names])
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

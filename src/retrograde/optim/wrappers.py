@@ -71,7 +71,8 @@ class Averaged(Optimizer):
     """`optimizer` that keeps an exponential moving average of the weights, state["average"]: a = decay a + (1 - decay) p.
 
     It begins as the weights after the first update, as in PyTorch's `AveragedModel`. After `fit` it is the network
-    `run.optimizer_state["average"]`.
+    `run.optimizer_state["average"]`; of one with buffers or frozen arrays, which are not averaged, the network is
+    `nn.combine(run.optimizer_state["average"], run.model)`.
     """
 
     optimizer: Any

@@ -376,6 +376,11 @@ class Tracer(Symbol):
     repeat, diagonal, nonzero, choose = map(_method, ("repeat", "diagonal", "nonzero", "choose"))
 
     @property
+    def ended(self) -> bool:
+        """Whether the trace that made it is over: it stands for nothing any more."""
+        return self._builder.closed
+
+    @property
     def type(self) -> ArrayType:
         """Shape and dtype together."""
         return self.atom.type

@@ -166,14 +166,14 @@ def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
     """Floating-point operations of one gradient of a batch, and bytes that its backward pass needs kept."""
     x, y = points.X[: settings.batch], points.y[: settings.batch]
 
-    gradient, held = make_gradient(settings.loss, settings.narrow), []
+    gradient, held = make_gradient(settings.loss, settings.narrow, settings.penalty), []
 
-    def priced(params: Any, x: Any, y: Any) -> Any:
+    def priced(net: Any, x: Any, y: Any, key: Any) -> Any:
         """The gradient; traced, so that the forward pass behind what is held is not computed."""
-        held.extend(held_types(settings.loss, settings.narrow)(params, x, y))
-        return gradient(params, x, y, None, None)
+        held.extend(held_types(settings.loss, settings.narrow)(net, x, y, key))
+        return gradient(net, x, y, None, key)
 
-    graph = trace(priced)(net, x, y)
+    graph = trace(priced)(net, x, y, random.key(0))
     flops = sum(
         eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params) for eq in graph.equations
     )

@@ -9,12 +9,14 @@ import numpy as np
 
 from retrograde import tree
 from retrograde.errors import DataError, ModelError
+from retrograde.nn import partition
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
 from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.driver import Driver
 from retrograde.train.gradient import dtype_of
 from retrograde.train.program import Settings
+from retrograde.train.regularize import check_regularization
 from retrograde.train.run import Run
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
@@ -40,6 +42,10 @@ def fit(
     dtype: Any = np.float32,
     resume: Any = None,
     precision: str | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    mixup: float | None = None,
+    augment: Callable | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -65,6 +71,13 @@ def fit(
     65504 only: the loss is scaled, by a factor that halves, the update left out, when a gradient is not finite and doubles after
     2,000 good updates. The returned network is float32.
 
+    l1, l2: l1 sum |w| + l2 sum w^2 is added to the loss, w being the trained weights (arrays of two axes or more; not biases, not
+    the scales of norms). history["loss"] contains it, val_loss does not. An optimizer's weight_decay is another thing: it pulls
+    at every parameter, as a term decay / 2 sum p^2 would or, in AdamW, past the moments; and no loss contains it.
+    mixup: alpha of H. Zhang et al. (2018): each batch is mixed with itself in another order, share x + (1 - share) x' with a
+    share drawn from Beta(alpha, alpha); targets alike, of integer labels the losses. augment: f(x, key), a function in NumPy (or
+    of `nn.augment`) that changes a batch before that, with random numbers of its own in each. Validation sees neither.
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -81,8 +94,7 @@ def fit(
     if resume is not None and starts > 1:
         raise ModelError("resume goes on with one run: call fit for each start in run.starts, with seed=start.seed and "
                          "validation=(X, y)")  # fmt: skip
-    leaves = tree.tree_leaves(nets[0])
-    kind = leaves[0].dtype if leaves else np.dtype(dtype)
+    kind = next((leaf.dtype for leaf in tree.tree_leaves(nets[0]) if leaf.dtype.kind not in "iub"), np.dtype(dtype))
     narrow = dtype_of(precision)
     if narrow is not None and kind != np.float32:
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
@@ -95,6 +107,7 @@ def fit(
     settings = Settings(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
         loss_function is cross_entropy and points.y.ndim == 1, narrow,
+        check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup, augment,
     )  # fmt: skip
     return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
         resume.progress if isinstance(resume, Run) else resume

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from retrograde import tree
+from retrograde import nn, tree
 from retrograde.errors import ModelError
+from retrograde.nn.freezing import without_frozen
 from retrograde.precision import reduced
 from retrograde.transforms import held_for_backward, value_and_grad, vjp
 from retrograde.types import bfloat16
@@ -41,42 +42,73 @@ def first_scaling(narrow: np.dtype | None) -> Scaling | None:
     return {"scale": np.float32(FIRST), "good": np.zeros((), np.int64), "skipped": np.zeros((), np.int64)}
 
 
-def make_gradient(loss: Callable, narrow: np.dtype | None) -> Callable:
-    """`gradient(params, x, y, weight, key, scaling) -> (loss, gradient)` of one batch.
+def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | None = None) -> Callable:
+    """`gradient(net, x, y, weight, key, scaling) -> (loss, net, gradient)` of one batch.
 
-    In reduced precision the network's products are reduced and its values held narrow; the loss, from the prediction on, is
-    float32.
+    The network comes back with its buffers moved on; the gradient is by its trained arrays (`nn.partition`), the rest is
+    constant. In reduced precision the network's products are reduced and its values held narrow; the loss, from the prediction
+    on, is float32. A `penalty(trained)` is added to the loss.
     """
 
     def loss_of(prediction: Any, y: Any, weight: Any) -> Any:
         return loss(prediction, y) if weight is None else loss(prediction, y, sample_weight=weight)
 
-    def whole(params: Any, x: Any, y: Any, weight: Any, key: Any, scaling: None = None) -> tuple:
-        return value_and_grad(lambda p: loss_of(p(x, key=key), y, weight))(params)
+    def whole(net: Any, x: Any, y: Any, weight: Any, key: Any, scaling: None = None) -> tuple:
+        def value_of(p: Any) -> tuple:
+            prediction, rest = run(p, x, key)
+            value = loss_of(prediction, y, weight)
+            return value if penalty is None else value + penalty(p), rest
 
-    def mixed(params: Any, x: Any, y: Any, weight: Any, key: Any, scaling: Scaling | None = None) -> tuple:
-        prediction, pull = vjp(reduced(lambda p: p(x, key=key), narrow), params, hold=narrow)
+        trained, run = _parts(net)
+        (value, rest), grads = value_and_grad(value_of, has_aux=True)(trained)
+        return value, nn.combine(trained, rest), grads
+
+    def mixed(net: Any, x: Any, y: Any, weight: Any, key: Any, scaling: Scaling | None = None) -> tuple:
+        trained, run = _parts(net)
+        prediction, pull, rest = vjp(reduced(lambda p: run(p, x, key), narrow), trained, has_aux=True, hold=narrow)
         value, ct = value_and_grad(lambda f: loss_of(f, y, weight))(prediction)
-        if scaling is None:
-            return value, pull(ct)[0]
-        grads = pull(ct * scaling["scale"])[0]
-        return value, tree.tree_map(lambda g: g / scaling["scale"], grads)
+        grads = pull(ct if scaling is None else tree.tree_map(lambda c: c * scaling["scale"], ct))[0]
+        if scaling is not None:
+            grads = tree.tree_map(lambda g: g / scaling["scale"], grads)
+        if penalty is not None:
+            added, more = value_and_grad(penalty)(trained)
+            value, grads = value + added, tree.tree_map(np.add, grads, more)
+        return value, nn.combine(trained, rest), grads
 
     return whole if narrow is None else mixed
 
 
-def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
-    """`held(params, x, y)` lists the types of what the backward pass of one batch needs kept, inputs and parameters left out."""
+def _parts(net: Any) -> tuple[Any, Callable]:
+    """The trained arrays, and `run(trained, x, key) -> (prediction, the rest as it is after that)`, as in training."""
+    trained, rest = nn.partition(net)
 
-    def held(params: Any, x: Any, y: Any) -> list:
+    def run(p: Any, x: Any, key: Any) -> tuple:
+        prediction, moved = nn.combine(p, rest).apply(x, key)
+        return prediction, nn.partition(moved)[1]
+
+    return trained, run
+
+
+def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
+    """`held(net, x, y, key)` lists the types of what the backward pass of one batch needs kept, without inputs and parameters."""
+
+    def held(net: Any, x: Any, y: Any, key: Any) -> list:
+        trained, run = _parts(net)
         if narrow is None:
-            found = held_for_backward(lambda p: loss(p(x), y))(params)
+            found = held_for_backward(lambda p: loss(run(p, x, key)[0], y))(trained)
         else:
-            network = reduced(lambda p: p(x), narrow)
-            found = held_for_backward(network, hold=narrow)(params) + held_for_backward(lambda f: loss(f, y))(network(params))
+            network = reduced(lambda p: run(p, x, key)[0], narrow)
+            found = held_for_backward(network, hold=narrow)(trained)
+            found += held_for_backward(lambda f: loss(f, y))(network(trained))
         return [kind for name, kind in found if name != "input"]
 
     return held
+
+
+def chosen(first: Any, net: Any, other: Any) -> Any:
+    """`net` where `first` is True, else `other`; frozen arrays are the same in both and stay untouched."""
+    changed = tree.tree_map(lambda a, b: np.where(first, a, b), without_frozen(net)[0], without_frozen(other)[0])
+    return nn.combine(changed, other)
 
 
 def guarded(update: Callable, grads: Any, state: Any, params: Any, scaling: Scaling) -> tuple[tuple, Scaling]:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from retrograde import nn, random, tree
 from retrograde import numpy as rnp
-from retrograde import random, tree
 from retrograde.control import scan
-from retrograde.train.gradient import first_scaling, guarded, make_gradient
+from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
+from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
 
 Carry = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,15 @@ class Settings:
     patience: int | None
     accuracy: bool
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
+    penalty: Penalty | None = None
+    mixup: float | None = None
+    augment: Callable | None = None
 
 
 def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
-        "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
+        "params": params, "state": settings.optimizer.init(nn.partition(params)[0]), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
     if watching and settings.patience is not None:
@@ -49,19 +54,29 @@ def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> C
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
-    gradient = make_gradient(settings.loss, settings.narrow)
+    gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
-        x, y, weight = points
-        params, state, scaling, total, seen = inner
-        value, grads = gradient(params, x, y, weight, key, scaling)
+        x, y, weight = regularized(points, key)
+        before, state, scaling, total, seen = inner
+        value, net, grads = gradient(before, x, y, weight, key, scaling)
+        trained, _ = nn.partition(net)
         if scaling is None:
-            params, state = settings.optimizer.update(grads, state, params)
+            trained, state = settings.optimizer.update(grads, state, trained)
         else:
-            (params, state), scaling = guarded(settings.optimizer.update, grads, state, params, scaling)
-        return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
+            skipped = scaling["skipped"]
+            (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
+            good = scaling["skipped"] == skipped  # else what made the gradient infinite may be in the statistics, too
+            net = chosen(good, net, before)
+        return nn.combine(trained, net), state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
-    def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
+    def regularized(points: Sequence[Any], key: Any) -> Sequence[Any]:
+        x, y, weight = points
+        if settings.augment is not None:
+            x = augmented(settings.augment, x, key)
+        return (x, y, weight) if settings.mixup is None else mixed(settings.mixup, (x, y, weight), key)
+
+    def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch
         key = random.fold_in(carry["key"], carry["epoch"])
         inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
@@ -104,7 +119,7 @@ def make_program(settings: Settings) -> Callable:
         new["stop"] = over(new, limit)
         return new, row
 
-    def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
+    def _validate(params: Any, Xv: Any, yv: Any) -> Row:
         prediction = params(Xv)
         row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
         if settings.accuracy:
@@ -113,7 +128,7 @@ def make_program(settings: Settings) -> Callable:
 
     def _watch(new: Carry, loss: Any) -> None:
         better = loss < new["lowest"]
-        new["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), new["params"], new["best"])
+        new["best"] = chosen(better, new["params"], new["best"])
         new["lowest"] = np.where(better, loss, new["lowest"])
         new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
         new["wait"] = np.where(better, 0, new["wait"] + 1)
