@@ -89,8 +89,8 @@ def test_what_a_loop_carries_on_is_not_written_over_by_its_last_reader():
     def step(c, _):
         low = rg.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 0.5), (np.zeros((), np.int64), c["low"]))[1]
         change = low - c["low"]
-        rows = rg.at(c["rows"])[c["n"] % 3].set(np.where(np.sum(change) < 9, change, rg.numpy.take(c["rows"], c["n"] % 3, axis=0)))
-        return {"low": low, "rows": rows, "n": c["n"] + 1}, None
+        row = np.where(np.sum(change) < 9, change, rg.numpy.take(c["rows"], c["n"] % 3, axis=0))
+        return {"low": low, "rows": rg.at(c["rows"])[c["n"] % 3].set(row), "n": c["n"] + 1}, None
 
     start = {"low": np.array([1.0, 2.0]), "rows": np.zeros((3, 2)), "n": np.int64(0)}
     found = rg.jit(lambda c: rg.scan(step, c, length=2)[0])(start)

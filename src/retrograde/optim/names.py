@@ -7,11 +7,12 @@ from typing import Any
 
 from retrograde.errors import ModelError
 from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam
+from retrograde.optim.lbfgs import LBFGS
 from retrograde.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 OPTIMIZERS: dict[str, type] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad, "nadam": NAdam, "radam": RAdam,
-    "adamax": Adamax, "adadelta": Adadelta, "lion": Lion, "lamb": LAMB,
+    "adamax": Adamax, "adadelta": Adadelta, "lion": Lion, "lamb": LAMB, "lbfgs": LBFGS,
 }  # fmt: skip
 
 

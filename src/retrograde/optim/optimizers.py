@@ -6,7 +6,7 @@ An optimizer of your own needs the same two methods, written in NumPy; it is com
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,13 @@ State = dict[str, Any]
 
 
 class Optimizer:
-    """`init` makes the state, `update` takes one step; both are pure."""
+    """`init` makes the state, `update` takes one step; both are pure.
+
+    One that evaluates the loss itself says `wants_objective = True`: it is called as `update(grads, state, params, value=loss,
+    objective=f)` with f(params) -> (loss, grads), of all points.
+    """
+
+    wants_objective: ClassVar[bool] = False
 
     def init(self, params: Any) -> State:
         """The state before the first step: a pytree of arrays."""
@@ -26,6 +32,20 @@ class Optimizer:
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         """New parameters and state from gradients of the parameters' structure."""
         raise NotImplementedError
+
+    def end_epoch(self, state: State, loss: Any) -> State:
+        """The state after an epoch with this loss: that of the validation points if there are some."""
+        return state
+
+
+def wants_objective(optimizer: Any) -> bool:
+    """Whether the optimizer, which may be a person's own, evaluates the loss itself."""
+    return bool(getattr(optimizer, "wants_objective", False))
+
+
+def end_epoch(optimizer: Any, state: Any, loss: Any) -> Any:
+    """The optimizer's state after an epoch; a person's own optimizer need not care."""
+    return optimizer.end_epoch(state, loss) if hasattr(optimizer, "end_epoch") else state
 
 
 def _zeros(params: Any) -> Any:

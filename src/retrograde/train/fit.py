@@ -11,6 +11,7 @@ from retrograde import tree
 from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
+from retrograde.optim.optimizers import wants_objective
 from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.driver import Driver
 from retrograde.train.gradient import dtype_of
@@ -91,6 +92,9 @@ def fit(
     if early_stopping is not None and points.Xv is None:
         raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
+    if wants_objective(optimizer) and batch < points.n:
+        raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points: give "
+                         f"batch_size=None; it is {batch_size}, of {points.n} points. For mini-batches take Adam")  # fmt: skip
     _check_fit(nets[0], points, loss_function)
     settings = Settings(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,

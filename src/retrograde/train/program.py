@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from retrograde import numpy as rnp
 from retrograde import random, tree
 from retrograde.control import scan
+from retrograde.optim.optimizers import end_epoch, wants_objective
 from retrograde.train.gradient import first_scaling, guarded, make_gradient
 
 Carry = dict[str, Any]
@@ -55,10 +57,13 @@ def make_program(settings: Settings) -> Callable:
         x, y, weight = points
         params, state, scaling, total, seen = inner
         value, grads = gradient(params, x, y, weight, key, scaling)
+        step = settings.optimizer.update
+        if wants_objective(settings.optimizer):
+            step = partial(step, value=value, objective=lambda p: gradient(p, x, y, weight, key, scaling))
         if scaling is None:
-            params, state = settings.optimizer.update(grads, state, params)
+            params, state = step(grads, state, params)
         else:
-            (params, state), scaling = guarded(settings.optimizer.update, grads, state, params, scaling)
+            (params, state), scaling = guarded(step, grads, state, params, scaling)
         return params, state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
     def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, dict[str, Any]]:
@@ -101,6 +106,7 @@ def make_program(settings: Settings) -> Callable:
             row |= _validate(params, Xv, yv)
             if settings.patience is not None:
                 _watch(new, row["val_loss"])
+        new["state"] = end_epoch(settings.optimizer, state, row.get("val_loss", row["loss"]))
         new["stop"] = over(new, limit)
         return new, row
 
