@@ -1,7 +1,7 @@
 """Optimizers: `init(params) -> state`, `update(grads, state, params) -> (params, state)`, in plain NumPy over pytrees."""
 
 from retrograde.optim import schedules
-from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam
+from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
 from retrograde.optim.groups import Grouped, decay_weights_only
 from retrograde.optim.lbfgs import LBFGS
 from retrograde.optim.minimize import Minimum, minimize
@@ -11,6 +11,6 @@ from retrograde.optim.wrappers import Averaged, Clipped, Plateau, Scheduled, cli
 
 __all__ = [
     "GD", "LAMB", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Averaged", "Clipped", "Grouped", "Lion",
-    "Minimum", "NAdam", "Optimizer", "Plateau", "RAdam", "RMSprop", "Scheduled", "clip_grad_norm", "clip_grad_value",
+    "Minimum", "NAdam", "Optimizer", "Plateau", "RAdam", "RMSprop", "Rprop", "Scheduled", "clip_grad_norm", "clip_grad_value",
     "decay_weights_only", "get_optimizer", "minimize", "schedules",
 ]  # fmt: skip

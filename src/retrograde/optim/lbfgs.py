@@ -1,8 +1,8 @@
-"""L-BFGS, a quasi-Newton method for the full batch: J. Nocedal and S. Wright, "Numerical Optimization" (2006), algorithms 7.4, 7.5.
+"""L-BFGS, a quasi-Newton method: J. Nocedal and S. Wright, "Numerical Optimization" (2006), algorithms 7.4 and 7.5.
 
 The inverse Hessian is known by the last steps and changes of the gradient; each iteration searches along its direction for a step
-that meets the strong Wolfe conditions. All of it is one loop in NumPy, compiled with the function it minimizes. For stochastic
-gradients it is not made.
+that meets the strong Wolfe conditions. All of it is one loop in NumPy, compiled with the function it minimizes. It is made
+for the full batch, not for stochastic gradients.
 """
 
 from __future__ import annotations

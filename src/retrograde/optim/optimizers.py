@@ -129,8 +129,8 @@ def GD(lr: float = 1e-2) -> SGD:
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
-    """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does."""
+class OfMoments(Optimizer):
+    """What Adam and its kin share: running means of the gradient and of its square; `weight_decay` is added to the gradient."""
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
@@ -150,21 +150,40 @@ class Adam(Optimizer):
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
         return (g + self.weight_decay * p if self.weight_decay else g), p
 
+    def _decoupled(self, g: Any, p: Any) -> tuple[Any, Any]:
+        """Decay of the parameter itself, not through the gradient (I. Loshchilov and F. Hutter, 2019)."""
+        return g, p * (1.0 - self.lr * self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Adam(OfMoments):
+    """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does.
+
+    `amsgrad`: the running square never falls in the denominator (S. Reddi, S. Kale and S. Kumar, 2018, algorithm 2).
+    """
+
+    amsgrad: bool = False
+
+    def init(self, params: Any) -> State:
+        return super().init(params) | ({"largest": _zeros_of_squares(params)} if self.amsgrad else {})
+
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         beta1, beta2 = self.betas
         power1, power2 = state["power1"] * beta1, state["power2"] * beta2
         rate, spread = self.lr / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2)
         cast = {np.real(leaf).dtype: (_as_real(rate, leaf), _as_real(spread, leaf)) for leaf in tree_leaves(params)}
 
-        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+        def step(p: Any, g: Any, m: Any, v: Any, largest: Any) -> tuple[Any, ...]:
             rate, spread = cast[np.real(p).dtype]
             g, p = self._decayed(g, p)
             m = beta1 * m + (1.0 - beta1) * g
             v = beta2 * v + (1.0 - beta2) * _square(g)
-            return p - rate * m / (np.sqrt(v) * spread + self.eps), m, v
+            largest = np.maximum(largest, v) if self.amsgrad else v
+            return p - rate * m / (np.sqrt(largest) * spread + self.eps), m, v, largest
 
-        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
-        return params, {"m": m, "v": v, "power1": power1, "power2": power2}
+        params, m, v, largest = _each(4, step, params, grads, state["m"], state["v"], state.get("largest", state["v"]))
+        new = {"m": m, "v": v, "power1": power1, "power2": power2}
+        return params, new | ({"largest": largest} if self.amsgrad else {})
 
 
 @dataclass(frozen=True)
@@ -174,7 +193,7 @@ class AdamW(Adam):
     weight_decay: float = 1e-2
 
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
-        return g, p * (1.0 - self.lr * self.weight_decay)
+        return self._decoupled(g, p)
 
 
 @dataclass(frozen=True)

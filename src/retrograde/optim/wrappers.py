@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError
+from retrograde.optim.adaptive import Rprop
 from retrograde.optim.optimizers import Optimizer, State, _as_real, _check, _square, end_epoch, wants_objective
 from retrograde.tree import tree_leaves, tree_map
 
@@ -31,6 +32,8 @@ class Around(Optimizer):
         if not hasattr(self.optimizer, "lr"):
             name = type(self).__name__
             raise ModelError(f"{name}: {self.optimizer!r} has no lr; write Clipped({name}(SGD(), ...)), not the reverse")
+        if isinstance(self.optimizer, Rprop):
+            raise ModelError(f"{type(self).__name__}: Rprop finds its own sizes of steps, of which lr is the first alone")
 
     def _with_rate(self, rate: Any, params: Any) -> Any:
         """The inner optimizer with another learning rate, a 0-d array, in the narrowest dtype: it must not widen parameters."""
