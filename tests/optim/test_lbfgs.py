@@ -161,9 +161,12 @@ def test_what_does_not_fit_is_said():
         optim.Clipped(optim.LBFGS(), max_norm=1.0)
     with pytest.raises(ModelError, match="objective=f"):
         optim.LBFGS().update(np.ones(2), optim.LBFGS().init(np.ones(2)), np.ones(2))
-    for wrong in ({"history_size": 0}, {"max_iter": 1.5}, {"max_eval": -1}, {"tolerance_grad": -1.0}, {"lr": "fast"}):
-        with pytest.raises(ModelError, match=next(iter(wrong))):
-            optim.LBFGS(**wrong)
+    assert optim.minimize(logistic, np.zeros(4), optimizer=optim.LBFGS(max_iter=1)).nit == 1
+    for name, wrong in [
+        ("max_iter", "5"), ("max_iter", 1.5), ("history_size", 0), ("max_eval", 1), ("tolerance_grad", -1.0), ("lr", "fast")
+    ]:  # fmt: skip
+        with pytest.raises(ModelError, match=name):
+            optim.LBFGS(**{name: wrong})
     with pytest.raises(ModelError, match="float array"):
         optim.minimize(rosenbrock, np.arange(4))
     with pytest.raises(ModelError, match="no parameters"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrograde.errors import ModelError
 from retrograde.optim.optimizers import Optimizer, State, end_epoch, wants_objective
-from retrograde.tree import tree_flatten, tree_leaves, tree_names, tree_unflatten
+from retrograde.tree import tree_leaves, tree_names, tree_structure, tree_unflatten
 
 SHOWN = 8  # names in the message of an error
 
@@ -42,11 +42,12 @@ class Grouped(Optimizer):
         return {name: optimizer.init(part) for name, optimizer, part in self._parts(params, params)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        structure, new, found = tree_flatten(params)[1], State(), State()
+        new: State = {}
+        found: dict[str, Any] = {}
         for (name, optimizer, part), (_, _, slopes) in zip(self._parts(params, params), self._parts(params, grads)):
             stepped, new[name] = optimizer.update(slopes, state[name], part)
             found |= stepped
-        return tree_unflatten(structure, [found[name] for name in tree_names(params)]), new
+        return tree_unflatten(tree_structure(params), [found[name] for name in tree_names(params)]), new
 
     def end_epoch(self, state: State, loss: Any) -> State:
         return {name: end_epoch(optimizer, state[name], loss) for name, optimizer in self._optimizers()}

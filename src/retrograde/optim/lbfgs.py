@@ -29,8 +29,8 @@ class LBFGS(Optimizer):
 
     The names and tolerances are those of PyTorch's `LBFGS(line_search_fn="strong_wolfe")`: an update ends when each
     |gradient| <= tolerance_grad, when a step changes each parameter by no more than tolerance_change or the value by less, or
-    after `max_eval` evaluations (by default 5/4 max_iter). `history_size` steps are remembered, also from update to update, in
-    twice as many arrays as large as the parameters. In `fit` it wants batch_size=None, and an epoch is an update.
+    after `max_eval` evaluations (by default 5/4 max_iter + 1). `history_size` steps are remembered, also from update to update,
+    in twice as many arrays as large as the parameters. In `fit` it wants batch_size=None, and an epoch is an update.
 
     The state counts "iterations" and "evaluations" and has the "status" after the last update: 0 it would have gone on, 1 the
     gradient, 2 the step or change is below its tolerance, 3 no lower point is to be found.
@@ -48,14 +48,12 @@ class LBFGS(Optimizer):
         inf = np.inf
         _check(lr=(self.lr, 0.0, inf), tolerance_grad=(self.tolerance_grad, 0.0, inf),
                tolerance_change=(self.tolerance_change, 0.0, inf))  # fmt: skip
-        counts = {"max_iter": self.max_iter, "history_size": self.history_size, "max_eval": self._most_evaluations}
-        for name, count in counts.items():
-            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-                raise ModelError(f"LBFGS: {name} must be a whole number of at least 1; it is {count!r}")
-
-    @property
-    def _most_evaluations(self) -> Any:
-        return self.max_iter * 5 // 4 if self.max_eval is None else self.max_eval
+        for name, least in {"max_iter": 1, "history_size": 1, "max_eval": 2}.items():
+            count = getattr(self, name)
+            if name == "max_eval" and count is None:
+                continue
+            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
+                raise ModelError(f"LBFGS: {name} must be a whole number of at least {least}; it is {count!r}")
 
     def init(self, params: Any) -> State:
         x = _to_vector(params)
@@ -82,11 +80,11 @@ class LBFGS(Optimizer):
             value, grads = objective(_to_tree(x, params))
             return value.astype(x.dtype), _to_vector(grads)
 
+        iterations = state["iterations"] + self.max_iter
+        evaluations = state["evaluations"] + (self.max_iter * 5 // 4 + 1 if self.max_eval is None else self.max_eval)
+
         def goes_on(s: State) -> Any:
-            room = (s["iterations"] < state["iterations"] + self.max_iter) & (
-                s["evaluations"] < state["evaluations"] + self._most_evaluations
-            )
-            return (s["status"] == ON) & room
+            return (s["status"] == ON) & (s["iterations"] < iterations) & (s["evaluations"] < evaluations)
 
         start = {**state, "x": x, "value": value.astype(x.dtype), "gradient": _to_vector(grads)}
         start["evaluations"] = state["evaluations"] + 1  # the one that is given
