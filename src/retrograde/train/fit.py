@@ -46,7 +46,7 @@ def fit(
 
     loss: a name ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy", "hinge", "poisson") or any
     f(prediction, target) in NumPy that returns a 0-d array. optimizer: an object of `retrograde.optim` (or of your own) or
-    a name; by default Adam(1e-3); `LBFGS` takes batch_size=None. batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
+    a name; by default Adam(1e-3). batch_size: points an update; None is the full batch, which `LBFGS` wants, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
     kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
