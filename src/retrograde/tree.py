@@ -46,6 +46,20 @@ def tree_paths(tree: Any) -> list[tuple[Any, ...]]:
     return optree.tree_paths(tree, namespace=NAMESPACE)
 
 
+def tree_names(tree: Any) -> list[str]:
+    """For each leaf those keys joined by dots, without the ones that a node's attribute `unnamed` lists: PyTorch's names."""
+
+    def names(node: Any, head: tuple[str, ...]) -> list[str]:
+        if optree.tree_is_leaf(node, namespace=NAMESPACE):
+            return [".".join(head)]
+        below = optree.tree_flatten_one_level(node, namespace=NAMESPACE)
+        passed = getattr(node, "unnamed", ())
+        children = zip(below.entries, below.children)
+        return [name for key, child in children for name in names(child, head if key in passed else (*head, str(key)))]
+
+    return names(tree, ())
+
+
 def tree_prefix(prefix: Any, tree: Any) -> list[Any]:
     """For each leaf of `tree` what `prefix`, a tree that may stop earlier, says of it; None and non-nodes say it of all below.
 

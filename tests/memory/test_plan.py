@@ -81,3 +81,18 @@ def test_thousands_of_values_of_one_size_are_placed_apart_and_closely():
     floor = max(sum(b.nbytes for b in plan.blocks if b.start <= t <= b.end) for t in range(len(graph.equations)))
     assert floor <= plan.peak <= 1.3 * floor
     assert plan.peak >= max(b.offset + b.nbytes for b in plan.blocks)
+
+
+def test_what_a_loop_carries_on_is_not_written_over_by_its_last_reader():
+    """`low` goes into the next step, and `low - c["low"]`, in which it is read last, must not take its memory."""
+
+    def step(c, _):
+        low = rg.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 0.5), (np.zeros((), np.int64), c["low"]))[1]
+        change = low - c["low"]
+        row = np.where(np.sum(change) < 9, change, rg.numpy.take(c["rows"], c["n"] % 3, axis=0))
+        return {"low": low, "rows": rg.at(c["rows"])[c["n"] % 3].set(row), "n": c["n"] + 1}, None
+
+    start = {"low": np.array([1.0, 2.0]), "rows": np.zeros((3, 2)), "n": np.int64(0)}
+    found = rg.jit(lambda c: rg.scan(step, c, length=2)[0])(start)
+    np.testing.assert_allclose(found["low"], [1 / 64, 2 / 64])
+    np.testing.assert_allclose(found["rows"], [[-7 / 8, -14 / 8], [-7 / 64, -14 / 64], [0, 0]])

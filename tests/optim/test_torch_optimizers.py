@@ -19,7 +19,10 @@ CASES = [
     ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
     ("Adam", {"lr": 0.1, "weight_decay": 0.1}),
     ("AdamW", {"lr": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "amsgrad": True}), ("AdamW", {"lr": 0.1, "amsgrad": True}),
     ("NAdam", {}), ("NAdam", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "momentum_decay": 0.1}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("RAdam", {}), ("RAdam", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1}),
     ("Adamax", {}), ("Adamax", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-3}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "initial_accumulator_value": 0.5}),
@@ -81,6 +84,25 @@ def test_steps_are_torchs(name, settings, transform):
 
 
 @both
+@pytest.mark.parametrize("settings", [{}, {"lr": 0.3, "etas": (0.3, 2.0), "step_sizes": (0.2, 1.0)}], ids=str)
+def test_rprop_is_torchs(settings, transform):
+    same(ours(optim.Rprop(**settings), transform)[0], torchs(lambda params: torch.optim.Rprop(params, **settings)))
+    assert ours(optim.Rprop(**settings), transform, np.float32)[0][-1][0].dtype == np.float32
+    z = [p * (1 + 2j) for p in START]
+    found, state = optim.Rprop().update(z, optim.Rprop().init(z), z)
+    np.testing.assert_allclose(found[0], z[0] - 0.01 * (np.sign(z[0].real) + 1j * np.sign(z[0].imag)))
+    assert state["size"][0].dtype == np.complex128
+
+
+def test_restarts_are_at_their_steps_for_long():
+    schedule, start = schedules.CosineAnnealingWarmRestarts(0.1, 3, 2), 0
+    for n in range(28):
+        start += 3 * 2**n
+        last = 0.05 * (1 - np.cos(np.pi / (3 * 2**n)))
+        np.testing.assert_allclose([schedule(start - 1), schedule(start)], [last, 0.1], rtol=1e-6, atol=1e-12)
+
+
+@both
 @pytest.mark.parametrize("optimizer, make", OPTAX, ids=lambda v: repr(v)[:60])
 def test_steps_are_optaxs(optimizer, make, transform):
     optax = pytest.importorskip("optax")
@@ -110,6 +132,16 @@ SCHEDULES = [
     (schedules.MultiStepLR(0.1, (2, 5), 0.5), lambda s, o: s.MultiStepLR(o, [2, 5], 0.5)),
     (schedules.ExponentialLR(0.1, 0.9), lambda s, o: s.ExponentialLR(o, 0.9)),
     (schedules.LinearLR(0.1, 0.2, 0.9, 4), lambda s, o: s.LinearLR(o, 0.2, 0.9, 4)),
+    (schedules.ConstantLR(0.1, 0.2, 4), lambda s, o: s.ConstantLR(o, 0.2, 4)),
+    (schedules.InverseSqrtLR(0.1, 4), lambda s, o: s.LambdaLR(o, lambda i: min((i + 1) / 4, (4 / (i + 1)) ** 0.5))),
+    (schedules.CosineAnnealingWarmRestarts(0.1, 5, 1, 0.01), lambda s, o: s.CosineAnnealingWarmRestarts(o, 5, 1, 0.01)),
+    (schedules.CosineAnnealingWarmRestarts(0.1, 1, 2), lambda s, o: s.CosineAnnealingWarmRestarts(o, 1, 2)),
+    (schedules.CosineAnnealingWarmRestarts(0.1, 2, 3, 0.01), lambda s, o: s.CosineAnnealingWarmRestarts(o, 2, 3, 0.01)),
+    (schedules.CyclicLR(0.1, 0.5, 3), lambda s, o: s.CyclicLR(o, 0.1, 0.5, 3, cycle_momentum=False)),
+    (schedules.CyclicLR(0.1, 0.5, 2, 3, "triangular2"),
+     lambda s, o: s.CyclicLR(o, 0.1, 0.5, 2, 3, "triangular2", cycle_momentum=False)),
+    (schedules.CyclicLR(0.1, 0.5, 2, 1, "exp_range", 0.9),
+     lambda s, o: s.CyclicLR(o, 0.1, 0.5, 2, 1, "exp_range", 0.9, cycle_momentum=False)),
     (schedules.PolynomialLR(0.1, 8, 2.0), lambda s, o: s.PolynomialLR(o, 8, 2.0)),
     (schedules.CosineAnnealingLR(0.1, 12, 0.01), lambda s, o: s.CosineAnnealingLR(o, 12, 0.01)),
     (schedules.OneCycleLR(0.5, 12), lambda s, o: s.OneCycleLR(o, 0.5, 12, cycle_momentum=False)),
@@ -204,6 +236,9 @@ def test_settings_that_do_not_fit():
         (lambda: optim.Lion(betas=0.9), "betas"), (lambda: optim.Clipped(optim.SGD(), max_norm=-1), "max_norm"),
         (lambda: optim.Averaged(optim.SGD(), 1.0), "decay"), (lambda: optim.Scheduled(optim.SGD(), 0.1), "function of the step"),
         (lambda: optim.Scheduled(optim.Clipped(optim.SGD()), schedules.StepLR(1.0, 2)), "has no lr"),
+        (lambda: optim.Rprop(etas=0.5), "etas is a pair"), (lambda: optim.Rprop(etas=(0.5, 0.9)), "above 1"),
+        (lambda: optim.Scheduled(optim.Rprop(), schedules.StepLR(1.0, 2)), "finds its own sizes"),
+        (lambda: schedules.CyclicLR(0.1, 0.2, mode="square"), "mode is"), (lambda: schedules.CyclicLR(0.1, 0.2, 3, 0), "down"),
         (lambda: schedules.StepLR(0.1, 0), "step_size"), (lambda: schedules.OneCycleLR(0.1, 10, 0.01), "no way up"),
         (lambda: schedules.SequentialLR((schedules.StepLR(1.0, 2),), (3,)), "milestones"),
     ]:  # fmt: skip

@@ -66,6 +66,8 @@ def plan_memory(
     In a loop body, `carried` are the numbers of the inputs that are carried; the first outputs are their next values.
     """
     roots, last = _lifetimes(graph)
+    # what is carried on is copied home after the last equation, so that no reader of it is its last
+    last |= {roots.get(var, var): len(graph.equations) for var in graph.outputs[: len(carried)] if isinstance(var, Var)}
     slots: dict[Var, Slot] = {var: Slot("input", i) for i, var in enumerate(graph.inputs)}
     slots.update((var, Slot("input", len(graph.inputs) + i)) for i, var in enumerate(graph.constants))
     plan = MemoryPlan(slots, 0)

@@ -1,4 +1,4 @@
-"""Adam's kin, with PyTorch's names, defaults and semantics (NAdam, RAdam, Adamax, Adadelta) and optax's (Lion, LAMB)."""
+"""Adam's kin, with PyTorch's names, defaults and semantics (NAdam, RAdam, Adamax, Adadelta, Rprop) and optax's (Lion, LAMB)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.optim.optimizers import Adam, Optimizer, State, _as_real, _check, _each, _square, _zeros, _zeros_of_squares
+from retrograde.errors import ModelError
+from retrograde.optim.optimizers import OfMoments, Optimizer, State, _as_real, _check, _each, _square, _zeros, _zeros_of_squares
 from retrograde.tree import tree_map
 
 
 @dataclass(frozen=True)
-class NAdam(Adam):
+class NAdam(OfMoments):
     """T. Dozat (2016): Adam with Nesterov's momentum, whose coefficient grows as 1 - 0.96^(t momentum_decay) / 2."""
 
     lr: float = 2e-3
     momentum_decay: float = 4e-3
+    decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(momentum_decay=(self.momentum_decay, 0.0, np.inf))
+
+    def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
+        return self._decoupled(g, p) if self.decoupled_weight_decay else super()._decayed(g, p)
 
     def init(self, params: Any) -> State:
         return {**_moments(params), "power2": np.ones(()), "product": np.ones(()), "fade": np.ones(())}
@@ -44,8 +49,13 @@ class NAdam(Adam):
 
 
 @dataclass(frozen=True)
-class RAdam(Adam):
+class RAdam(OfMoments):
     """L. Liu et al. (2020), algorithm 2: Adam's step times a rectifier; momentum alone while its variance has no bound."""
+
+    decoupled_weight_decay: bool = False
+
+    def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
+        return self._decoupled(g, p) if self.decoupled_weight_decay else super()._decayed(g, p)
 
     def init(self, params: Any) -> State:
         return {**super().init(params), "step": np.zeros(())}
@@ -71,7 +81,7 @@ class RAdam(Adam):
 
 
 @dataclass(frozen=True)
-class Adamax(Adam):
+class Adamax(OfMoments):
     """D. Kingma and J. Ba (2015), algorithm 2: Adam by the infinity norm, u = max(beta2 u, |g| + eps)."""
 
     lr: float = 2e-3
@@ -94,7 +104,7 @@ class Adamax(Adam):
 
 
 @dataclass(frozen=True)
-class LAMB(Adam):
+class LAMB(OfMoments):
     """Y. You et al. (2020), algorithm 2: Adam's step with weight decay, times |p| / |step| for each array (1 if either is 0)."""
 
     eps: float = 1e-6
@@ -126,7 +136,7 @@ class Lion(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        Adam(self.lr, self.betas, weight_decay=self.weight_decay)  # its checks
+        OfMoments(self.lr, self.betas, weight_decay=self.weight_decay)  # its checks
 
     def init(self, params: Any) -> State:
         return {"m": _zeros(params)}
@@ -170,6 +180,45 @@ class Adadelta(Optimizer):
 
         params, square, steps = _each(3, step, params, grads, state["square"], state["steps"])
         return params, {"square": square, "steps": steps}
+
+
+@dataclass(frozen=True)
+class Rprop(Optimizer):
+    """M. Riedmiller and H. Braun (1993): steps by the gradient's sign, each of a size of its own; for the full batch.
+
+    A size begins as `lr`, grows by etas[1] while the sign stays and shrinks by etas[0] where it turned, within `step_sizes`; what
+    turned does not move (iRprop-, C. Igel and M. Huesken, 2000), as in PyTorch. Real and imaginary parts have sizes of their own.
+    """
+
+    lr: float = 1e-2
+    etas: tuple[float, float] = (0.5, 1.2)
+    step_sizes: tuple[float, float] = (1e-6, 50.0)
+
+    def __post_init__(self) -> None:
+        for name in ("etas", "step_sizes"):
+            if not (isinstance(getattr(self, name), (tuple, list)) and len(getattr(self, name)) == 2):
+                raise ModelError(f"Rprop: {name} is a pair; it is {getattr(self, name)!r}")
+        _check(lr=(self.lr, 0.0, np.inf), etas=(self.etas[0], 0.0, 1.0), step_sizes=(self.step_sizes[0], 0.0, np.inf))
+        if not self.etas[1] > 1.0 or not self.step_sizes[0] <= self.step_sizes[1]:
+            raise ModelError(f"Rprop: etas[1] must be above 1 and step_sizes rise; they are {self.etas} and {self.step_sizes}")
+
+    def init(self, params: Any) -> State:
+        sizes = tree_map(lambda p: np.full_like(p, self.lr * (1 + 1j) if p.dtype.kind == "c" else self.lr), params)
+        return {"gradient": _zeros(params), "size": sizes}
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        def step(p: Any, g: Any, before: Any, size: Any) -> tuple[Any, ...]:
+            if p.dtype.kind == "c":
+                parts = [step(*(part(x) for x in (p, g, before, size))) for part in (np.real, np.imag)]
+                return tuple(a + 1j * b for a, b in zip(*parts))
+            agree = g * before
+            factor = np.where(agree > 0, self.etas[1], np.where(agree < 0, self.etas[0], 1.0)).astype(p.dtype)
+            size = np.minimum(np.maximum(size * factor, self.step_sizes[0]), self.step_sizes[1])
+            g = np.where(agree < 0, 0.0, g)
+            return p - np.sign(g) * size, g, size
+
+        params, gradient, size = _each(3, step, params, grads, state["gradient"], state["size"])
+        return params, {"gradient": gradient, "size": size}
 
 
 def _moments(params: Any) -> State:

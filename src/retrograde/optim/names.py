@@ -6,12 +6,14 @@ import difflib
 from typing import Any
 
 from retrograde.errors import ModelError
-from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam
+from retrograde.optim.adaptive import LAMB, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
+from retrograde.optim.lbfgs import LBFGS
 from retrograde.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 OPTIMIZERS: dict[str, type] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad, "nadam": NAdam, "radam": RAdam,
-    "adamax": Adamax, "adadelta": Adadelta, "lion": Lion, "lamb": LAMB,
+    "adamax": Adamax, "adadelta": Adadelta, "lion": Lion, "lamb": LAMB, "lbfgs": LBFGS,
+    "rprop": Rprop,
 }  # fmt: skip
 
 

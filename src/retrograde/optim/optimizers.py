@@ -6,7 +6,7 @@ An optimizer of your own needs the same two methods, written in NumPy; it is com
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,13 @@ State = dict[str, Any]
 
 
 class Optimizer:
-    """`init` makes the state, `update` takes one step; both are pure."""
+    """`init` makes the state, `update` takes one step; both are pure.
+
+    One that evaluates the loss itself says `wants_objective = True`: it is called as `update(grads, state, params, value=loss,
+    objective=f)` with f(params) -> (loss, grads), of all points.
+    """
+
+    wants_objective: ClassVar[bool] = False
 
     def init(self, params: Any) -> State:
         """The state before the first step: a pytree of arrays."""
@@ -26,6 +32,20 @@ class Optimizer:
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         """New parameters and state from gradients of the parameters' structure."""
         raise NotImplementedError
+
+    def end_epoch(self, state: State, loss: Any) -> State:
+        """The state after an epoch with this loss: that of the validation points if there are some."""
+        return state
+
+
+def wants_objective(optimizer: Any) -> bool:
+    """Whether the optimizer, which may be a person's own, evaluates the loss itself."""
+    return bool(getattr(optimizer, "wants_objective", False))
+
+
+def end_epoch(optimizer: Any, state: Any, loss: Any) -> Any:
+    """The optimizer's state after an epoch; a person's own optimizer need not care."""
+    return optimizer.end_epoch(state, loss) if hasattr(optimizer, "end_epoch") else state
 
 
 def _zeros(params: Any) -> Any:
@@ -109,8 +129,8 @@ def GD(lr: float = 1e-2) -> SGD:
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
-    """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does."""
+class OfMoments(Optimizer):
+    """What Adam and its kin share: running means of the gradient and of its square; `weight_decay` is added to the gradient."""
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
@@ -130,21 +150,40 @@ class Adam(Optimizer):
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
         return (g + self.weight_decay * p if self.weight_decay else g), p
 
+    def _decoupled(self, g: Any, p: Any) -> tuple[Any, Any]:
+        """Decay of the parameter itself, not through the gradient (I. Loshchilov and F. Hutter, 2019)."""
+        return g, p * (1.0 - self.lr * self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Adam(OfMoments):
+    """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does.
+
+    `amsgrad`: the running square never falls in the denominator (S. Reddi, S. Kale and S. Kumar, 2018, algorithm 2).
+    """
+
+    amsgrad: bool = False
+
+    def init(self, params: Any) -> State:
+        return super().init(params) | ({"largest": _zeros_of_squares(params)} if self.amsgrad else {})
+
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
         beta1, beta2 = self.betas
         power1, power2 = state["power1"] * beta1, state["power2"] * beta2
         rate, spread = self.lr / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2)
         cast = {np.real(leaf).dtype: (_as_real(rate, leaf), _as_real(spread, leaf)) for leaf in tree_leaves(params)}
 
-        def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+        def step(p: Any, g: Any, m: Any, v: Any, largest: Any) -> tuple[Any, ...]:
             rate, spread = cast[np.real(p).dtype]
             g, p = self._decayed(g, p)
             m = beta1 * m + (1.0 - beta1) * g
             v = beta2 * v + (1.0 - beta2) * _square(g)
-            return p - rate * m / (np.sqrt(v) * spread + self.eps), m, v
+            largest = np.maximum(largest, v) if self.amsgrad else v
+            return p - rate * m / (np.sqrt(largest) * spread + self.eps), m, v, largest
 
-        params, m, v = _each(3, step, params, grads, state["m"], state["v"])
-        return params, {"m": m, "v": v, "power1": power1, "power2": power2}
+        params, m, v, largest = _each(4, step, params, grads, state["m"], state["v"], state.get("largest", state["v"]))
+        new = {"m": m, "v": v, "power1": power1, "power2": power2}
+        return params, new | ({"largest": largest} if self.amsgrad else {})
 
 
 @dataclass(frozen=True)
@@ -154,7 +193,7 @@ class AdamW(Adam):
     weight_decay: float = 1e-2
 
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
-        return g, p * (1.0 - self.lr * self.weight_decay)
+        return self._decoupled(g, p)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,36 @@ class LinearLR:
 
 
 @dataclass(frozen=True)
+class ConstantLR:
+    """lr * factor for total_iters steps, then lr."""
+
+    lr: float
+    factor: float = 1.0 / 3.0
+    total_iters: int = 5
+
+    def __post_init__(self) -> None:
+        _positive(self, total_iters=self.total_iters)
+
+    def __call__(self, step: Any) -> Any:
+        return np.where(step < self.total_iters, self.lr * self.factor, self.lr)
+
+
+@dataclass(frozen=True)
+class InverseSqrtLR:
+    """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3)."""
+
+    lr: float
+    warmup_steps: int
+
+    def __post_init__(self) -> None:
+        _positive(self, warmup_steps=self.warmup_steps)
+
+    def __call__(self, step: Any) -> Any:
+        part = (_number(step) + 1.0) / self.warmup_steps
+        return self.lr * np.minimum(part, 1.0 / np.sqrt(part))
+
+
+@dataclass(frozen=True)
 class PolynomialLR:
     """lr * (1 - step / total_iters)^power, then 0."""
 
@@ -99,6 +129,63 @@ class CosineAnnealingLR:
 
     def __call__(self, step: Any) -> Any:
         return self.eta_min + (self.lr - self.eta_min) * 0.5 * (1.0 + np.cos((math.pi / self.T_max) * _number(step)))
+
+
+@dataclass(frozen=True)
+class CosineAnnealingWarmRestarts:
+    """From lr to eta_min along half a cosine, again and again: in T_0 steps, then in T_mult times as many, and so on.
+
+    I. Loshchilov and F. Hutter (2017), equation 5.
+    """
+
+    lr: float
+    T_0: int
+    T_mult: int = 1
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, T_0=self.T_0, T_mult=self.T_mult)
+
+    def __call__(self, step: Any) -> Any:
+        t = _number(step) / self.T_0
+        if self.T_mult == 1:
+            part = t - np.floor(t)
+        else:  # cycle n begins at (T_mult^n - 1) / (T_mult - 1); the last term is above the rounding of log and below a step
+            cycle = np.floor(np.log(t * (self.T_mult - 1) + 1.0) / math.log(self.T_mult) + 1e-12)
+            length = self.T_mult**cycle
+            part = np.maximum(t - (length - 1.0) / (self.T_mult - 1), 0.0) / length
+        return self.eta_min + (self.lr - self.eta_min) * 0.5 * (1.0 + np.cos(math.pi * part))
+
+
+@dataclass(frozen=True)
+class CyclicLR:
+    """From base_lr to max_lr in step_size_up steps and back in step_size_down, again and again (L. Smith, 2017).
+
+    The rise over base_lr is halved with each cycle for "triangular2", and times gamma^step for "exp_range".
+    """
+
+    base_lr: float
+    max_lr: float
+    step_size_up: int = 2000
+    step_size_down: int | None = None
+    mode: str = "triangular"
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, step_size_up=self.step_size_up, step_size_down=self._down)
+        if self.mode not in ("triangular", "triangular2", "exp_range"):
+            raise ModelError(f'CyclicLR: mode is "triangular", "triangular2" or "exp_range", not {self.mode!r}')
+
+    @property
+    def _down(self) -> int:
+        return self.step_size_up if self.step_size_down is None else self.step_size_down
+
+    def __call__(self, step: Any) -> Any:
+        length = self.step_size_up + self._down
+        at = _number(step % length)
+        height = np.minimum(at / self.step_size_up, (length - at) / self._down)
+        scale = {"triangular": 1.0, "triangular2": 0.5 ** _number(step // length), "exp_range": self.gamma ** _number(step)}
+        return self.base_lr + (self.max_lr - self.base_lr) * height * scale[self.mode]
 
 
 @dataclass(frozen=True)

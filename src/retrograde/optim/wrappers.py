@@ -1,4 +1,4 @@
-"""What goes around an optimizer: Scheduled (a rate by the step), Clipped (gradients), Averaged (weights)."""
+"""What goes around an optimizer: Scheduled and Plateau (its rate), Clipped (gradients), Averaged (weights)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,43 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError
-from retrograde.optim.optimizers import Optimizer, State, _as_real, _check, _square
+from retrograde.optim.adaptive import Rprop
+from retrograde.optim.optimizers import Optimizer, State, _as_real, _check, _square, end_epoch, wants_objective
 from retrograde.tree import tree_leaves, tree_map
 
 
+class Around(Optimizer):
+    """An optimizer around another, whose state is state["inner"]."""
+
+    optimizer: Any
+
+    def __post_init__(self) -> None:
+        if wants_objective(self.optimizer):
+            name = type(self.optimizer).__name__
+            raise ModelError(f"{type(self).__name__}: {name} finds its own steps, so nothing goes around it; give fit the {name}")
+
+    def end_epoch(self, state: State, loss: Any) -> State:
+        return {**state, "inner": end_epoch(self.optimizer, state["inner"], loss)}
+
+    def _check_rate(self) -> None:
+        if not hasattr(self.optimizer, "lr"):
+            name = type(self).__name__
+            raise ModelError(f"{name}: {self.optimizer!r} has no lr; write Clipped({name}(SGD(), ...)), not the reverse")
+        if isinstance(self.optimizer, Rprop):
+            raise ModelError(f"{type(self).__name__}: Rprop finds its own sizes of steps, of which lr is the first alone")
+
+    def _with_rate(self, rate: Any, params: Any) -> Any:
+        """The inner optimizer with another learning rate, a 0-d array, in the narrowest dtype: it must not widen parameters."""
+        kinds = [np.real(leaf).dtype for leaf in tree_leaves(params)]
+        if kinds and hasattr(rate, "dtype"):
+            rate = rate.astype(min(kinds, key=lambda kind: kind.itemsize))
+        made = copy.copy(self.optimizer)
+        object.__setattr__(made, "lr", rate)
+        return made
+
+
 @dataclass(frozen=True)
-class Scheduled(Optimizer):
+class Scheduled(Around):
     """`optimizer` with the learning rate `schedule(step)`, step counting its updates from 0; see `retrograde.optim.schedules`.
 
     The schedule is any function of a 0-d integer array, in NumPy; it takes the place of the optimizer's `lr`.
@@ -25,8 +56,8 @@ class Scheduled(Optimizer):
     schedule: Callable[[Any], Any]
 
     def __post_init__(self) -> None:
-        if not hasattr(self.optimizer, "lr"):
-            raise ModelError(f"Scheduled: {self.optimizer!r} has no lr; write Clipped(Scheduled(SGD(), ...)), not the reverse")
+        super().__post_init__()
+        self._check_rate()
         if not callable(self.schedule):
             raise ModelError(f"Scheduled: the schedule is a function of the step; it is {self.schedule!r}")
 
@@ -34,18 +65,62 @@ class Scheduled(Optimizer):
         return {"inner": self.optimizer.init(params), "step": np.zeros((), np.int64)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        rate = self.schedule(state["step"])
-        kinds = [np.real(leaf).dtype for leaf in tree_leaves(params)]
-        if kinds and hasattr(rate, "dtype"):  # the narrowest: a rate must not widen the parameters
-            rate = rate.astype(min(kinds, key=lambda kind: kind.itemsize))
-        now = copy.copy(self.optimizer)
-        object.__setattr__(now, "lr", rate)
+        now = self._with_rate(self.schedule(state["step"]), params)
         params, inner = now.update(grads, state["inner"], params)
         return params, {"inner": inner, "step": state["step"] + 1}
 
 
 @dataclass(frozen=True)
-class Clipped(Optimizer):
+class Plateau(Around):
+    """`optimizer` with its learning rate times `factor` after more than `patience` epochs without a better loss.
+
+    PyTorch's ReduceLROnPlateau: the loss is the validation points' if there are some, and better if below the best so far by
+    `threshold`, relative ("rel") or absolute ("abs"); after a reduction `cooldown` epochs do not count; the rate stays at least
+    `min_lr`, and where it would change by `eps` or less. The state's "lr" is the rate.
+    """
+
+    optimizer: Any
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    threshold_mode: str = "rel"
+    cooldown: int = 0
+    min_lr: float = 0.0
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_rate()
+        _check(factor=(self.factor, 0.0, 1.0), patience=(self.patience, 0, np.inf), threshold=(self.threshold, 0.0, np.inf),
+               cooldown=(self.cooldown, 0, np.inf), min_lr=(self.min_lr, 0.0, np.inf), eps=(self.eps, 0.0, np.inf))  # fmt: skip
+        if self.threshold_mode not in ("rel", "abs"):
+            raise ModelError(f'Plateau: threshold_mode is "rel" or "abs", not {self.threshold_mode!r}')
+
+    def init(self, params: Any) -> State:
+        return {"inner": self.optimizer.init(params), "lr": np.full((), float(self.optimizer.lr)), "best": np.full((), np.inf),
+                "bad_epochs": np.zeros((), np.int64), "cooldown": np.zeros((), np.int64)}  # fmt: skip
+
+    def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+        params, inner = self._with_rate(state["lr"], params).update(grads, state["inner"], params)
+        return params, {**state, "inner": inner}
+
+    def end_epoch(self, state: State, loss: Any) -> State:
+        best = state["best"]
+        better = loss < (best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
+        cooling = state["cooldown"] > 0
+        bad = np.where(better | cooling, 0, state["bad_epochs"] + 1)
+        lower = np.maximum(state["lr"] * self.factor, self.min_lr)
+        late = bad > self.patience
+        rest = np.where(cooling, state["cooldown"] - 1, state["cooldown"])
+        return {
+            **super().end_epoch(state, loss), "lr": np.where(late & (state["lr"] - lower > self.eps), lower, state["lr"]),
+            "best": np.where(better, loss, best), "bad_epochs": np.where(late, 0, bad),
+            "cooldown": np.where(late, self.cooldown, rest),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clipped(Around):
     """`optimizer` with gradients clipped: each element to +-clip_value, then all to the norm `max_norm`, if given."""
 
     optimizer: Any
@@ -53,6 +128,7 @@ class Clipped(Optimizer):
     clip_value: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("max_norm", "clip_value"):
             if getattr(self, name) is not None:
                 _check(**{name: (getattr(self, name), 0.0, np.inf)})
@@ -65,9 +141,12 @@ class Clipped(Optimizer):
         grads = grads if self.max_norm is None else clip_grad_norm(grads, self.max_norm)
         return self.optimizer.update(grads, state, params)
 
+    def end_epoch(self, state: State, loss: Any) -> State:
+        return end_epoch(self.optimizer, state, loss)
+
 
 @dataclass(frozen=True)
-class Averaged(Optimizer):
+class Averaged(Around):
     """`optimizer` that keeps an exponential moving average of the weights, state["average"]: a = decay a + (1 - decay) p.
 
     It begins as the weights after the first update, as in PyTorch's `AveragedModel`. After `fit` it is the network
@@ -79,6 +158,7 @@ class Averaged(Optimizer):
     decay: float = 0.999
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(decay=(self.decay, 0.0, 1.0))
 
     def init(self, params: Any) -> State:

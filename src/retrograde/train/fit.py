@@ -12,6 +12,7 @@ from retrograde.errors import DataError, ModelError
 from retrograde.nn import partition
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
+from retrograde.optim.optimizers import wants_objective
 from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.driver import Driver
 from retrograde.train.gradient import dtype_of
@@ -51,7 +52,7 @@ def fit(
 
     loss: a name ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy", "hinge", "poisson") or any
     f(prediction, target) in NumPy that returns a 0-d array. optimizer: an object of `retrograde.optim` (or of your own) or
-    a name; by default Adam(1e-3). batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
+    a name; by default Adam(1e-3). batch_size: points an update; None is the full batch, which `LBFGS` wants, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
     kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
@@ -103,6 +104,9 @@ def fit(
     if early_stopping is not None and points.Xv is None:
         raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
+    if wants_objective(optimizer) and batch < points.n:
+        raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points: give "
+                         f"batch_size=None; it is {batch_size}, of {points.n} points. For mini-batches take Adam")  # fmt: skip
     _check_fit(nets[0], points, loss_function)
     settings = Settings(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,

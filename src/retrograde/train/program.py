@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from retrograde import nn, random, tree
 from retrograde import numpy as rnp
 from retrograde.control import scan
+from retrograde.optim.optimizers import end_epoch, wants_objective
 from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
 from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
 
@@ -61,11 +63,16 @@ def make_program(settings: Settings) -> Callable:
         before, state, scaling, total, seen = inner
         value, net, grads = gradient(before, x, y, weight, key, scaling)
         trained, _ = nn.partition(net)
+        step = settings.optimizer.update
+        if wants_objective(settings.optimizer):
+            step = partial(
+                step, value=value, objective=lambda p: gradient(nn.combine(p, before), x, y, weight, key, scaling)[::2]
+            )
         if scaling is None:
-            trained, state = settings.optimizer.update(grads, state, trained)
+            trained, state = step(grads, state, trained)
         else:
             skipped = scaling["skipped"]
-            (trained, state), scaling = guarded(settings.optimizer.update, grads, state, trained, scaling)
+            (trained, state), scaling = guarded(step, grads, state, trained, scaling)
             good = scaling["skipped"] == skipped  # else what made the gradient infinite may be in the statistics, too
             net = chosen(good, net, before)
         return nn.combine(trained, net), state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
@@ -116,6 +123,7 @@ def make_program(settings: Settings) -> Callable:
             row |= _validate(params, Xv, yv)
             if settings.patience is not None:
                 _watch(new, row["val_loss"])
+        new["state"] = end_epoch(settings.optimizer, state, row.get("val_loss", row["loss"]))
         new["stop"] = over(new, limit)
         return new, row
 
