@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde import random, tree
+from retrograde import random
 from retrograde.control import scan
 from retrograde.train.gradient import first_scaling, guarded, make_gradient
+from retrograde.train.metrics import Metric
+from retrograde.train.stopping import EarlyStopping, first_watch, watched
 
 Carry = dict[str, Any]
 
@@ -29,21 +31,19 @@ class Settings:
     batch: int
     shuffle: bool
     length: int
-    patience: int | None
-    accuracy: bool
+    stopping: EarlyStopping | None
+    metrics: tuple[Metric, ...] = ()
+    train_metrics: bool = False  # of the training points too
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
 
 
-def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
+def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
         "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
-    if watching and settings.patience is not None:
-        carry |= {"best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
-                  "best_epoch": np.zeros((), np.int64)}  # fmt: skip
-    return carry
+    return carry if settings.stopping is None else carry | first_watch(params)
 
 
 def make_program(settings: Settings) -> Callable:
@@ -97,30 +97,22 @@ def make_program(settings: Settings) -> Callable:
         params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
+        if settings.train_metrics:
+            row |= _measured("", params(X), y)
         if Xv is not None:
-            row |= _validate(params, Xv, yv)
-            if settings.patience is not None:
-                _watch(new, row["val_loss"])
+            prediction = params(Xv)
+            row |= {"val_loss": settings.loss(prediction, yv).astype(np.float64)} | _measured("val_", prediction, yv)
+        if settings.stopping is not None and settings.stopping.monitor in row:  # what is not in it, the driver watches
+            new = watched(new, row[settings.stopping.monitor], settings.stopping)
         new["stop"] = over(new, limit)
         return new, row
 
-    def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
-        prediction = params(Xv)
-        row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
-        if settings.accuracy:
-            row["val_accuracy"] = np.mean(np.argmax(prediction, axis=-1) == yv)
-        return row
-
-    def _watch(new: Carry, loss: Any) -> None:
-        better = loss < new["lowest"]
-        new["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), new["params"], new["best"])
-        new["lowest"] = np.where(better, loss, new["lowest"])
-        new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
-        new["wait"] = np.where(better, 0, new["wait"] + 1)
+    def _measured(prefix: str, prediction: Any, y: Any) -> dict[str, Any]:
+        return {prefix + m.name: m(y, prediction) for m in settings.metrics if m.traced}
 
     def over(carry: Carry, limit: Any) -> Any:
         ended = carry["epoch"] >= limit
-        return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
+        return ended if settings.stopping is None else np.logical_or(ended, carry["wait"] >= settings.stopping.patience)
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
         carry = {**carry, "stop": over(carry, limit)}

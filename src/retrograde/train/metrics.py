@@ -1,0 +1,299 @@
+"""Metrics of a run, under scikit-learn's names: what can be traced is a part of the run's program, the rest comes between epochs.
+
+What a network puts out becomes what a metric wants by the loss: with integer labels the class of the largest output; with a loss
+of two classes the side of its threshold; else the output itself. One column of outputs is flattened.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrograde import nn
+from retrograde import numpy as rnp
+from retrograde.errors import DataError, ModelError
+from retrograde.nn.losses import binary_cross_entropy, hinge
+from retrograde.transforms import trace
+
+Score = Callable[[Any, Any], Any]
+THRESHOLDS: list[tuple[Any, float, tuple[int, int]]] = [  # of losses of two classes: the threshold, the two targets
+    (binary_cross_entropy, 0.0, (0, 1)), (hinge, 0.0, (-1, 1)), (nn.BCEWithLogitsLoss, 0.0, (0, 1)), (nn.BCELoss, 0.5, (0, 1)),
+    (nn.SoftMarginLoss, 0.0, (-1, 1)),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What outputs and targets mean: labels of `classes`, of which two may share one column cut at a threshold; () for values."""
+
+    classes: tuple[int, ...] = ()
+    threshold: float | None = None
+
+    def target(self, y: Any) -> Any:
+        """Targets, one column flattened."""
+        return y[:, 0] if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
+
+    def predicted(self, outputs: Any) -> Any:
+        """Labels, or the values themselves."""
+        if self.threshold is not None:
+            low, high = self.classes
+            return np.where(self.target(outputs) > self.threshold, high, low)
+        return np.argmax(outputs, axis=-1) if self.classes else self.target(outputs)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`metric(y, outputs)` is one float64; mode says what is better: "min", "max", or None where nobody knows."""
+
+    name: str
+    score: Score
+    traced: bool
+    mode: str | None
+
+    def __call__(self, y: Any, outputs: Any) -> Any:
+        """Its value for these points."""
+        return np.add(self.score(y, outputs), np.float64(0.0))
+
+
+def accuracy(target: Any, labels: Any) -> Any:
+    """The share of labels that are right."""
+    return np.mean(target == labels)
+
+
+def _counts(target: Any, labels: Any, classes: int) -> tuple[Any, ...]:
+    """Of each class: how often it was found rightly, how often it was to be found, how often it was found."""
+    ones = np.ones(np.shape(target))
+    right = (target == labels).astype(np.float64)
+    return tuple(rnp.bincount(x, weights=w, length=classes) for x, w in ((target, right), (target, ones), (labels, ones)))
+
+
+def _share(part: Any, whole: Any) -> Any:
+    """part / whole, 0 of nothing."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0)
+
+
+OF_COUNTS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "precision": lambda right, wanted, found: _share(right, found),
+    "recall": lambda right, wanted, found: _share(right, wanted),
+    "f1": lambda right, wanted, found: _share(2.0 * right, wanted + found),
+    "jaccard": lambda right, wanted, found: _share(right, wanted + found - right),
+}
+
+
+def _average(figure: Callable, average: str, classes: int) -> Score:
+    """A figure of counts, averaged as scikit-learn does: macro leaves out classes that neither occur nor are found."""
+
+    def score(target: Any, labels: Any) -> Any:
+        right, wanted, found = _counts(target, labels, classes)
+        if average == "micro":
+            return figure(np.sum(right), np.sum(wanted), np.sum(found))
+        each = figure(right, wanted, found)
+        if average == "":  # of two classes, the one that counts as positive
+            return each[1]
+        weight = wanted if average == "weighted" else (wanted + found > 0).astype(np.float64)
+        return np.sum(each * weight) / np.sum(weight)
+
+    return score
+
+
+def _balanced_accuracy(classes: int) -> Score:
+    def score(target: Any, labels: Any) -> Any:
+        right, wanted, _ = _counts(target, labels, classes)
+        return np.sum(_share(right, wanted)) / np.sum(wanted > 0)
+
+    return score
+
+
+def _top_k(k: int) -> Score:
+    def score(target: Any, outputs: Any) -> Any:
+        """Of equal outputs the last goes first, as scikit-learn sorts them."""
+        own = np.take_along_axis(outputs, target[:, None], -1)
+        ahead = (outputs > own) | ((outputs == own) & (np.arange(np.shape(outputs)[1]) > target[:, None]))
+        return np.mean(np.sum(ahead, axis=1) < k)
+
+    return score
+
+
+def _mse(target: Any, values: Any) -> Any:
+    return np.mean(np.square(values - target))
+
+
+def _mae(target: Any, values: Any) -> Any:
+    return np.mean(np.abs(values - target))
+
+
+def _r2(target: Any, values: Any) -> Any:
+    """1 - residual / total, averaged over outputs; of a target that does not vary, 1 where it is met and else 0."""
+    residual = np.sum(np.square(target - values), axis=0)
+    total = np.sum(np.square(target - np.mean(target, axis=0)), axis=0)
+    varies = total > 0
+    return np.mean(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), np.where(residual > 0, 0.0, 1.0)))
+
+
+OF_VALUES: dict[str, tuple[Score, str]] = {
+    "mse": (_mse, "min"), "mae": (_mae, "min"), "r2": (_r2, "max"),
+    "neg_mean_squared_error": (lambda t, v: -_mse(t, v), "max"),
+    "neg_root_mean_squared_error": (lambda t, v: -np.mean(np.sqrt(np.mean(np.square(v - t), axis=0))), "max"),
+    "neg_mean_absolute_error": (lambda t, v: -_mae(t, v), "max"),
+}  # fmt: skip
+
+
+def get_metrics(given: Iterable[str | Callable], loss: Any, y: np.ndarray, outputs: Any, points: int) -> tuple[Metric, ...]:
+    """Metrics by name or as functions f(y_true, y_pred), for a network whose output for one point is `outputs`.
+
+    Raises `ModelError` for a name that nobody knows or that does not fit targets y, and for two metrics of one name.
+    """
+    listed = list(given)
+    if listed and not isinstance(outputs, np.ndarray):
+        raise ModelError("metrics want a network that returns one array; give a loss of your own, or a callback")
+    meaning = _meaning(loss, y, outputs) if listed else Outputs()
+    shape = (points, *np.shape(outputs)[1:])
+    found = tuple(_metric(metric, meaning, y[:1].repeat(points, 0), np.zeros(shape, np.float32)) for metric in listed)
+    names = [m.name for m in found]
+    for name in names:
+        if names.count(name) > 1 or name in ("loss", "seen", "seconds", "epoch"):
+            raise ModelError(f"metrics: {name!r} would be two columns of the history; give each a name of its own")
+    return found
+
+
+def columns(metrics: Iterable[Metric], train: bool, validated: bool) -> dict[str, str | None]:
+    """The columns of a run's history, in order, and what is better in each."""
+    found: dict[str, str | None] = {"loss": "min"}
+    if train:
+        found |= {m.name: m.mode for m in metrics}
+    if validated:
+        found |= {"val_loss": "min", **{f"val_{m.name}": m.mode for m in metrics}}
+    return found
+
+
+def _meaning(loss: Any, y: np.ndarray, outputs: np.ndarray) -> Outputs:
+    if y.ndim == 1 and y.dtype.kind in "iu" and outputs.ndim == 2 and outputs.shape[1] > 1:
+        if y.min() < 0 or y.max() >= outputs.shape[1]:
+            raise DataError(f"metrics of {outputs.shape[1]} outputs want labels 0 to {outputs.shape[1] - 1}; y runs from "
+                            f"{y.min()} to {y.max()}")  # fmt: skip
+        return Outputs(tuple(range(outputs.shape[1])))
+    for kind, threshold, classes in THRESHOLDS:
+        matches = isinstance(loss, kind) if isinstance(kind, type) else loss is kind
+        if matches and outputs.shape[1:] in ((), (1,)) and np.isin(y, classes).all():
+            return Outputs(classes, threshold)
+    return Outputs()
+
+
+def _metric(metric: str | Callable, meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
+    if callable(metric):
+        return _own(metric, meaning, y, outputs)
+    if metric in OF_VALUES:
+        score, mode = OF_VALUES[metric]
+        if meaning.classes or np.shape(meaning.target(y)) != np.shape(meaning.target(outputs)):
+            raise ModelError(f"metric {metric!r} compares numbers; targets of shape {y.shape[1:]} and outputs of shape "
+                             f"{outputs.shape[1:]} a point are not that")  # fmt: skip
+        return Metric(metric, lambda y, f: score(_wide(meaning.target(y)), _wide(meaning.predicted(f))), True, mode)
+    score_of_labels = _score_of_labels(str(metric), meaning)
+    if score_of_labels is not None:
+        return Metric(metric, score_of_labels, True, "max")
+    return Metric(metric, _scikit_learns(metric, meaning), False, "max")
+
+
+def _score_of_labels(name: str, meaning: Outputs) -> Score | None:
+    """The traced score of predicted labels that has this name."""
+    classes, low = len(meaning.classes), min(meaning.classes, default=0)
+    top = re.fullmatch(r"top_(?:(\d+)_)?accuracy|top_k_accuracy", name)
+    figure, _, average = name.partition("_")
+    of_labels: Score | None = None
+    if name == "accuracy":
+        of_labels = accuracy
+    elif name == "balanced_accuracy":
+        of_labels = _balanced_accuracy(classes)
+    elif figure in OF_COUNTS and average in ("micro", "macro", "weighted", ""):
+        if average == "" and classes > 2:
+            raise ModelError(f"metric {name!r} is of two classes, here are {classes}; take {name}_macro, _micro or _weighted")
+        of_labels = _average(OF_COUNTS[figure], average, classes)
+    elif not top:
+        return None
+    if not classes:
+        raise ModelError(f"metric {name!r} wants predicted classes: integer labels 0, 1, ... and one output a class, or a loss "
+                         "of two classes such as binary_cross_entropy")  # fmt: skip
+    if of_labels is None:
+        if meaning.threshold is not None or classes < 3:
+            raise ModelError(f"metric {name!r} wants three classes or more, one output each")
+        return _top_k(int(top[1] or 2)) if top else None
+
+    def score(y: Any, outputs: Any) -> Any:
+        """Labels are counted from 0: those of two classes may be -1 and 1."""
+        target, labels = meaning.target(y).astype(np.int64), meaning.predicted(outputs)
+        return of_labels((target > low).astype(np.int64), (labels > low).astype(np.int64)) if low else of_labels(target, labels)
+
+    return score
+
+
+def _wide(values: Any) -> Any:
+    return values.astype(np.float64)
+
+
+def _own(function: Callable, meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
+    """A function of the user's: traced if it can be, on values of these shapes."""
+    name = getattr(function, "__name__", "<lambda>")
+    if not name.isidentifier():
+        raise ModelError(f"metrics: {function!r} has no name for its column of the history; define it by def")
+
+    def score(y: Any, f: Any) -> Any:
+        return function(meaning.target(y), meaning.predicted(f))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            traced = [out.type.shape for out in trace(score)(y, outputs).outputs] == [()]
+        except Exception:  # it wants numbers, and is called between epochs
+            traced = False
+    return Metric(name, score, traced, None)
+
+
+def _scikit_learns(name: str, meaning: Outputs) -> Score:
+    """One of scikit-learn's scorers, on an estimator whose points are the outputs of the network."""
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    if name not in get_scorer_names():
+        known = sorted({*get_scorer_names(), *OF_VALUES, "top_5_accuracy"})
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f". There are {known}, or pass f(y_true, y_pred)"
+        raise ModelError(f"no metric is called {name!r}{hint}")
+    scorer, estimator = get_scorer(name), _estimator(meaning)
+    return lambda y, outputs: scorer(estimator, outputs, meaning.target(y))
+
+
+def _estimator(meaning: Outputs) -> Any:
+    from scipy.special import expit, softmax
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    class Network(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def predict(self, outputs: np.ndarray) -> np.ndarray:
+            return meaning.predicted(outputs)
+
+    if not meaning.classes:
+        return Network()
+
+    class Classifier(ClassifierMixin, Network):  # type: ignore[misc]
+        classes_ = np.array(meaning.classes)
+
+        def decision_function(self, outputs: np.ndarray) -> np.ndarray:
+            if meaning.threshold is not None:
+                return meaning.target(outputs) - meaning.threshold
+            return outputs[:, 1] - outputs[:, 0] if len(meaning.classes) == 2 else outputs
+
+        def predict_proba(self, outputs: np.ndarray) -> np.ndarray:
+            if meaning.threshold is None:
+                return softmax(outputs.astype(np.float64), axis=1)
+            column = meaning.target(outputs).astype(np.float64)
+            positive = column if meaning.threshold else expit(column)
+            return np.stack([1.0 - positive, positive], axis=1)
+
+    return Classifier()
