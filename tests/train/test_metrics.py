@@ -155,10 +155,10 @@ def test_a_diverged_run_has_nan_where_nothing_can_be_measured():
     ({"metrics": [lambda t, f: 0.0]}, ModelError, "by def"), ({"metrics": ["f1_macro", "f1_macro"]}, ModelError, "two columns"),
     ({"metrics": [share_of_zero], "early_stopping": {"patience": 1, "monitor": "val_share_of_zero"}}, ModelError, "wants mode"),
     ({"early_stopping": {"patience": 1, "monitor": "val_f2"}}, ModelError, "can watch"),
-    ({"early_stopping": {"patience": 1, "mode": "up"}}, ModelError, "mode="),
+    ({"early_stopping": {"patience": 1, "mode": "up"}}, ModelError, "mode is"),
     ({"early_stopping": {"wait": 1}}, ModelError, "takes patience"),
     ({"early_stopping": {"patience": 1, "min_delta": -1}}, ModelError, "min_delta"),
-    ({"early_stopping": EarlyStopping(0)}, ModelError, "at least 1"), ({"metrics": ["roc_auc"]}, ModelError, "roc_auc"),
+    ({"early_stopping": 0}, ModelError, "at least 1"), ({"metrics": ["roc_auc"]}, ModelError, "roc_auc"),
     ({"loss": nn.CrossEntropyLoss(ignore_index=-1), "metrics": ["accuracy"], "labels": LABELS - 1}, DataError, "labels 0 to 2"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_or_watched(changes, error, says):
@@ -166,3 +166,10 @@ def test_what_cannot_be_measured_or_watched(changes, error, says):
     given = {"loss": "cross_entropy", "validation": 0.25, "epochs": 1, "compiled": False}
     with pytest.raises(error, match=says):
         rg.fit(CLASSIFIER, (X, labels), **(given | changes))
+
+
+def test_functions_of_outputs_by_name():
+    metrics = {"margin": lambda outputs, y: np.mean(np.max(outputs, axis=1)), "accuracy": lambda outputs, y: 0.5}
+    run = train(metrics=metrics, validation=(X, LABELS))
+    assert list(run.history) == ["loss", "val_loss", "val_margin", "val_accuracy"] and (run.history["val_accuracy"] == 0.5).all()
+    assert run.history["val_margin"][-1] == pytest.approx(np.mean(np.max(run.model(X.astype(np.float32)), axis=1)), rel=1e-6)

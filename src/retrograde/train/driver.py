@@ -22,7 +22,6 @@ from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
-from retrograde.train.stopping import ended, watched
 from retrograde.transforms import trace
 
 PACE = 0.1  # seconds between two looks at a run that is shown or logged
@@ -38,8 +37,9 @@ class Driver:
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
         self.callbacks, self.progress, self.compiled, self.folder = callbacks, progress, compiled, folder
         self.many = len(nets) > 1
-        self.columns = [*columns(settings.metrics, settings.train_metrics, points.Xv is not None), *HIDDEN]
-        self.rows: list[dict[str, list[np.ndarray]]] = [{name: [] for name in self.columns} for _ in nets]
+        self.modes = columns(settings.metrics, settings.train_metrics, points.Xv is not None)
+        self.columns = [*self.modes, *HIDDEN]
+        self.rows = [{name: np.zeros(0) for name in self.columns} for _ in nets]
         self.carries = [start(net, settings, random.key(seed + i)) for i, net in enumerate(nets)]
         self.done = [0] * len(nets)
         self.seconds = self.compile_seconds = 0.0
@@ -56,22 +56,14 @@ class Driver:
         if self.folder is not None:
             self.folder.begin(self._config(), self._so_far(), self.settings.batch)
             self.folder.write(max(self.done), self._save)
-        program = (make_many if self.many else make_program)(self.settings)
-        p = self.points
-        arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
-        began = time.perf_counter()
-        native = jit(program, flush_subnormals=True) if self.compiled else None
-        if native is not None:
-            self.plan = native.lower(self._join(self.carries), *arrays, np.int64(0))
-        self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
-        self.compile_seconds = time.perf_counter() - began
+        monitor = self.settings.stopping.monitor if self.settings.stopping is not None else None
         with ExitStack() as stack:
             for callback in self.callbacks:
                 if hasattr(callback, "close"):
                     stack.callback(callback.close)
-            show = stack.enter_context(progress_bar(self.progress, self.epochs))
+            show = stack.enter_context(progress_bar(self.progress, self.epochs, self.modes, monitor))
             try:
-                self._train(program, native, arrays, show)
+                self._train(show)
             except KeyboardInterrupt:  # between two stretches: what is finished is whole
                 if not any(self.done):
                     raise
@@ -82,8 +74,26 @@ class Driver:
                 self._write()
         return self._result()
 
-    def _train(self, program: Callable, native: Any, arrays: tuple, show: Callable) -> None:
+    def _compile(self) -> tuple[Callable, Any]:
+        """The program of the run, and what is compiled of it, if it is."""
+        program = (make_many if self.many else make_program)(self.settings)
+        began = time.perf_counter()
+        native = jit(program, flush_subnormals=True) if self.compiled else None
+        if native is not None:
+            self.plan = native.lower(self._join(self.carries), *self._arrays, np.int64(0))
+        self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
+        self.compile_seconds = time.perf_counter() - began
+        return program, native
+
+    @property
+    def _arrays(self) -> tuple:
+        p = self.points
+        return p.X, p.y, p.weight, p.Xv, p.yv
+
+    def _train(self, show: Callable) -> None:
         """Stretch by stretch, until the last epoch, an early stop, a callback's word or Ctrl-C."""
+        program, native = self._compile()
+        arrays = self._arrays
         spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         each = bool(self.callbacks or self.outside.metrics)  # come back after each epoch
         paced = self.progress or self.folder is not None
@@ -113,7 +123,7 @@ class Driver:
                 show(reached, self._history(), sum(map(self._updates, range(len(self.nets)))) / self.seconds)
             if not stopped:
                 self._record(reached)
-            if all(ended(carry, self.settings.stopping) for carry in self.carries) or self._called_back():
+            if all(map(self._ended, self.carries)) or self._called_back():
                 break
             if paced and not each:
                 stretch = max(1, int(finished * PACE / max(took, 1e-6)))
@@ -133,15 +143,12 @@ class Driver:
 
         starts = source.newest(read) if isinstance(source, Folder) else read(source)
         self.carries = [s.carry for s in starts]
-        self.rows = [{name: [s.rows[name]] if s.rows else [] for name in self.columns} for s in starts]
+        self.rows = [{name: s.rows[name] for name in self.columns} for s in starts]
         self.done = [int(s.carry["epoch"]) for s in starts]
-        self.seconds = max(float(s.rows["seconds"].sum()) if s.rows else 0.0 for s in starts)
+        self.seconds = max(float(s.rows["seconds"].sum()) for s in starts)
 
     def _so_far(self) -> list[Progress]:
-        return [self._progress(i, carry) for i, carry in enumerate(self.carries)]
-
-    def _progress(self, i: int, carry: Any) -> Progress:
-        return Progress(carry, {name: np.concatenate(parts) for name, parts in self.rows[i].items() if parts})
+        return [Progress(carry, rows) for carry, rows in zip(self.carries, self.rows)]
 
     def _config(self) -> dict[str, Any]:
         p = self.points
@@ -182,12 +189,11 @@ class Driver:
         result = []
         for i, (before, after) in enumerate(zip(old, new)):
             finished = int(after["epoch"]) - self.done[i]
-            if ended(before, self.settings.stopping) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
+            if self._ended(before) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
                 result.append(before)
                 continue
             found = rows[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
-            for name, values in found.items():
-                self.rows[i][name].append(np.asarray(values[:finished], np.float64))
+            self.rows[i] = {name: np.append(kept, found[name][:finished]) for name, kept in self.rows[i].items()}
             self.done[i] += finished
             result.append(self._watched(after, found))
         return result
@@ -195,9 +201,14 @@ class Driver:
     def _watched(self, carry: Any, row: dict[str, Any]) -> Any:
         """Early stopping by what the program does not compute."""
         stopping = self.settings.stopping
-        if stopping is None or stopping.monitor not in self.outside.columns:
-            return carry
-        return watched(carry, row[stopping.monitor][0], stopping)
+        if stopping is not None and stopping.monitor in self.outside.columns:
+            carry = dict(carry)
+            stopping.watch(carry, {stopping.monitor: row[stopping.monitor][0]}, getattr(self.settings.optimizer, "stalled", None))
+        return carry
+
+    def _ended(self, carry: Any) -> bool:
+        """Whether early stopping ended this start."""
+        return self.settings.stopping is not None and bool(self.settings.stopping.ended(carry))
 
     def _called_back(self) -> bool:
         """Ask each callback, whatever the others say; whether one of them ends the run."""
@@ -225,10 +236,10 @@ class Driver:
         }
 
     def _history_of(self, i: int) -> dict[str, np.ndarray]:
-        return {name: np.concatenate(parts) for name, parts in self.rows[i].items() if name not in HIDDEN}
+        return {name: values.copy() for name, values in self.rows[i].items() if name not in HIDDEN}
 
     def _updates(self, i: int) -> int:
-        return int(sum(np.ceil(part / self.settings.batch).sum() for part in self.rows[i]["seen"]))
+        return int(np.ceil(self.rows[i]["seen"] / self.settings.batch).sum())
 
     @cached_property
     def _priced(self) -> tuple[float, int]:
@@ -244,8 +255,8 @@ class Driver:
         if "best" in carry and int(carry["best_epoch"]) > 0:
             model, best = carry["best"], int(carry["best_epoch"])
         return Run(
-            progress=self._progress(i, carry), model=model, history=self._history_of(i), seed=self.seed + i, points=self.points.n,
-            batch_size=settings.batch, updates=self._updates(i), seconds=self.seconds, compile_seconds=self.compile_seconds,
+            progress=Progress(carry, self.rows[i]), model=model, history=self._history_of(i), seed=self.seed + i,
+            points=self.points.n, batch_size=settings.batch, updates=self._updates(i), seconds=self.seconds, compile_seconds=self.compile_seconds,
             interrupted=self.interrupted, optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,

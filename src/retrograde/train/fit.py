@@ -15,7 +15,7 @@ from retrograde.train.data import Data, check_arguments, check_takes_weights, ch
 from retrograde.train.driver import Driver
 from retrograde.train.folder import Checkpoints, get_folder
 from retrograde.train.gradient import dtype_of
-from retrograde.train.metrics import Metric, columns, get_metrics
+from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping, get_stopping
@@ -35,7 +35,7 @@ def fit(
     sample_weight: Any = None,
     validation: Any = None,
     early_stopping: int | Mapping | EarlyStopping | None = None,
-    metrics: Iterable[str | Callable] = (),
+    metrics: Iterable[str | Callable] | Mapping[str, Callable] = (),
     train_metrics: bool = False,
     callbacks: Iterable[Callable] = (),
     starts: int = 1,
@@ -75,9 +75,10 @@ def fit(
     65504 only: the loss is scaled, by a factor that halves, the update left out, when a gradient is not finite and doubles after
     2,000 good updates. The returned network is float32.
 
-    metrics: scikit-learn's names ("f1_macro", "roc_auc", "r2", ...; also "mse", "mae", "top_5_accuracy"), or functions
-    f(y_true, y_pred) of labels or values, for columns "val_<name>" of the history; with train_metrics=True those of all training
-    points too, after each epoch, as "<name>". What can be traced is part of the program. Sample weights do not count.
+    metrics: scikit-learn's names ("f1_macro", "roc_auc", "r2", ...; also "mse", "mae", "top_5_accuracy") or functions
+    f(y_true, y_pred) of labels or values, or a dict of functions of (outputs, target) by name, for columns "val_<name>" of the
+    history; with train_metrics=True those of all training points too, after each epoch, as "<name>". What can be traced is a part
+    of the program, the rest is computed between epochs. Sample weights do not count.
 
     folder: where the run writes checkpoints (when is said by `checkpoint`: a `Checkpoints` or a dict of its fields), metrics.csv,
     log.jsonl and config.json, after each epoch, or ten times a second where epochs are shorter. resume=folder goes on with a run
@@ -103,7 +104,7 @@ def fit(
     points = prepare(data, sample_weight, validation, kind, seed)
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
     output = _check_fit(nets[0], points, loss_function)
-    scores = _metrics(metrics, train_metrics, loss_function, points, output)
+    scores = metrics_of(metrics, train_metrics, loss_function, points, output)
     settings = Settings(
         loss=loss_function, optimizer=optimizer, batch=batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
         stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
@@ -112,17 +113,6 @@ def fit(
     place, source = get_folder(folder, checkpoint, resume)
     driver = Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled, place)
     return driver.run(source.all_progress if isinstance(source, Run) else source)
-
-
-def _metrics(given: Any, train: bool, loss: Callable, points: Data, output: Any) -> tuple[Metric, ...]:
-    """The metrics of a run; the accuracy is one of them where it is what everybody asks for."""
-    listed = [given] if isinstance(given, str) or callable(given) else list(given)
-    if listed and points.Xv is None and not train:
-        raise ModelError("metrics are of validation points: give validation=, or train_metrics=True for the training points")
-    if loss is cross_entropy and points.y.ndim == 1 and "accuracy" not in listed:
-        listed = ["accuracy", *listed]
-    y = points.y if points.yv is None else np.concatenate([points.y, points.yv])
-    return get_metrics(listed, loss, y, output, points.n if points.yv is None else len(points.yv))
 
 
 def _check_fit(net: Any, points: Data, loss: Callable) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from retrograde import nn
 from retrograde import numpy as rnp
 from retrograde.errors import DataError, ModelError
-from retrograde.nn.losses import binary_cross_entropy, hinge
+from retrograde.nn.losses import binary_cross_entropy, cross_entropy, hinge
+from retrograde.train.data import Data
 from retrograde.transforms import trace
 
 Score = Callable[[Any, Any], Any]
@@ -144,17 +145,37 @@ OF_VALUES: dict[str, tuple[Score, str]] = {
 }  # fmt: skip
 
 
-def get_metrics(given: Iterable[str | Callable], loss: Any, y: np.ndarray, outputs: Any, points: int) -> tuple[Metric, ...]:
-    """Metrics by name or as functions f(y_true, y_pred), for a network whose output for one point is `outputs`.
+def metrics_of(given: Any, train: bool, loss: Any, points: Data, outputs: Any) -> tuple[Metric, ...]:
+    """The metrics of a run as they were given to `fit`, and the accuracy where everybody asks for it."""
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    listed: list[Any] = list(given.items() if isinstance(given, Mapping) else given)
+    if listed and points.Xv is None and not train:
+        raise ModelError("metrics are of validation points: give validation=, or train_metrics=True for the training points")
+    if loss is cross_entropy and points.y.ndim == 1 and "accuracy" not in map(_name, listed):
+        listed.insert(0, "accuracy")
+    y = points.y if points.yv is None else np.concatenate([points.y, points.yv])
+    return get_metrics(listed, loss, y, outputs, points.n if points.yv is None else len(points.yv))
+
+
+def _name(metric: str | Callable | tuple[str, Callable]) -> str:
+    if isinstance(metric, tuple):
+        return metric[0]
+    return getattr(metric, "__name__", "<lambda>") if callable(metric) else metric
+
+
+def get_metrics(given: Sequence[Any], loss: Any, y: np.ndarray, outputs: Any, points: int) -> tuple[Metric, ...]:
+    """Metrics by name, as functions f(y_true, y_pred), or as pairs of a name and a function of (outputs, target), as losses are.
+
+    The output of the network for one point is `outputs`; of how many `points` they are taken tells what can be traced.
 
     Raises `ModelError` for a name that nobody knows or that does not fit targets y, and for two metrics of one name.
     """
-    listed = list(given)
-    if listed and not isinstance(outputs, np.ndarray):
+    if given and not isinstance(outputs, np.ndarray):
         raise ModelError("metrics want a network that returns one array; give a loss of your own, or a callback")
-    meaning = _meaning(loss, y, outputs) if listed else Outputs()
+    meaning = _meaning(loss, y, outputs) if given else Outputs()
     shape = (points, *np.shape(outputs)[1:])
-    found = tuple(_metric(metric, meaning, y[:1].repeat(points, 0), np.zeros(shape, np.float32)) for metric in listed)
+    found = tuple(_metric(metric, meaning, y[:1].repeat(points, 0), np.zeros(shape, np.float32)) for metric in given)
     names = [m.name for m in found]
     for name in names:
         if names.count(name) > 1 or name in ("loss", "seen", "seconds", "epoch"):
@@ -185,9 +206,11 @@ def _meaning(loss: Any, y: np.ndarray, outputs: np.ndarray) -> Outputs:
     return Outputs()
 
 
-def _metric(metric: str | Callable, meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
+def _metric(metric: str | Callable | tuple[str, Callable], meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
     if callable(metric):
-        return _own(metric, meaning, y, outputs)
+        return _own(_name(metric), lambda y, f: metric(meaning.target(y), meaning.predicted(f)), y, outputs)
+    if isinstance(metric, tuple):
+        return _own(metric[0], lambda y, f: metric[1](f, y), y, outputs)
     if metric in OF_VALUES:
         score, mode = OF_VALUES[metric]
         if meaning.classes or np.shape(meaning.target(y)) != np.shape(meaning.target(outputs)):
@@ -236,15 +259,10 @@ def _wide(values: Any) -> Any:
     return values.astype(np.float64)
 
 
-def _own(function: Callable, meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
+def _own(name: str, score: Score, y: np.ndarray, outputs: np.ndarray) -> Metric:
     """A function of the user's: traced if it can be, on values of these shapes."""
-    name = getattr(function, "__name__", "<lambda>")
     if not name.isidentifier():
-        raise ModelError(f"metrics: {function!r} has no name for its column of the history; define it by def")
-
-    def score(y: Any, f: Any) -> Any:
-        return function(meaning.target(y), meaning.predicted(f))
-
+        raise ModelError(f"metrics: {name!r} is no name for a column of the history; define the function by def")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

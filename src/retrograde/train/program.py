@@ -17,7 +17,7 @@ from retrograde import random
 from retrograde.control import scan
 from retrograde.train.gradient import first_scaling, guarded, make_gradient
 from retrograde.train.metrics import Metric
-from retrograde.train.stopping import EarlyStopping, first_watch, watched
+from retrograde.train.stopping import EarlyStopping
 
 Carry = dict[str, Any]
 
@@ -43,13 +43,14 @@ def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
         "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
-    return carry if settings.stopping is None else carry | first_watch(params)
+    return carry if settings.stopping is None else carry | settings.stopping.start(params)
 
 
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
     gradient = make_gradient(settings.loss, settings.narrow)
+    stopping, stalled = settings.stopping, getattr(settings.optimizer, "stalled", None)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = points
@@ -102,8 +103,8 @@ def make_program(settings: Settings) -> Callable:
         if Xv is not None:
             prediction = params(Xv)
             row |= {"val_loss": settings.loss(prediction, yv).astype(np.float64)} | _measured("val_", prediction, yv)
-        if settings.stopping is not None and settings.stopping.monitor in row:  # what is not in it, the driver watches
-            new = watched(new, row[settings.stopping.monitor], settings.stopping)
+        if stopping is not None and stopping.monitor in row:  # what is not in it, the driver watches
+            stopping.watch(new, row, stalled)
         new["stop"] = over(new, limit)
         return new, row
 
@@ -112,7 +113,7 @@ def make_program(settings: Settings) -> Callable:
 
     def over(carry: Carry, limit: Any) -> Any:
         ended = carry["epoch"] >= limit
-        return ended if settings.stopping is None else np.logical_or(ended, carry["wait"] >= settings.stopping.patience)
+        return ended if stopping is None else np.logical_or(ended, stopping.ended(carry))
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
         carry = {**carry, "stop": over(carry, limit)}

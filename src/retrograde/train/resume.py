@@ -57,7 +57,7 @@ def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[st
     wanted = _carried(template)
     carry = {name: found[name] for name in found if name.startswith("carry.")}
     rows = {name.removeprefix("rows."): values for name, values in found.items() if name.startswith("rows.")}
-    odd = sorted(set(carry) ^ set(wanted)) or sorted(set(rows) ^ set(columns) if rows else ())
+    odd = sorted(set(carry) ^ set(wanted)) or sorted(set(rows) ^ set(columns))
     if odd:
         name = odd[0].removeprefix("carry.")
         raise ModelError(f"resume: that run was of other settings: only one of it and this one has {name!r}. Give "
@@ -83,7 +83,7 @@ def _of_file(source: Any) -> list[dict[str, np.ndarray]]:
     for held in starts.values():
         lengths = {values.shape for name, values in held.items() if name.startswith("rows.")}
         epoch = held.get("carry.epoch", np.int64(-1))
-        if lengths != ({(int(epoch),)} if epoch else set()):
+        if lengths != {(int(epoch),)}:
             raise ModelFileError(f"{Path(source)} holds a damaged run; a run to go on with is written by run.save(path)")
     if not starts:
         raise ModelFileError(f"{Path(source)} holds a network alone; a run to go on with is written by run.save(path)")

@@ -1,11 +1,11 @@
-"""Early stopping: which column of the history is watched, and what is carried to keep the best parameters.
+"""`EarlyStopping`: which figure of its epochs a run watches, how long it waits for a better one, and what it keeps.
 
-What is here works on traced values, inside the program of the run, as it does on NumPy's, in the driver.
+What it does works on traced values, inside the program of the run, as it does on NumPy's, in the driver.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,60 +18,68 @@ from retrograde.train.data import check_whole
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop after `patience` epochs in which `monitor`, a column of the history, did not improve; the best parameters are kept.
+    """End a run when `patience` epochs in a row have not bettered the best `monitor` by more than `min_delta`.
 
-    mode: "min" or "max", what is better; None where the column itself says so (losses, and what scikit-learn calls a score).
-    min_delta: an epoch counts as an improvement where it betters the best so far by more than this.
+    monitor: a column of the history: "val_loss", "loss", or "val_<name>" of a metric. mode: "min" where less is better, "max"
+    where more is; None: as the column itself says (losses, and what scikit-learn calls a score). keep_best: the run returns the
+    parameters of the best epoch, else those of the last one. An optimizer with a method `stalled(state) -> (state, ended)` is
+    asked first, where patience is at its end: unless it has ended, the run goes on with that state and waits anew (so a learning
+    rate is lowered on a plateau).
     """
 
     patience: int
     monitor: str = "val_loss"
     mode: str | None = None
     min_delta: float = 0.0
+    keep_best: bool = True
+
+    def __post_init__(self) -> None:
+        check_whole("early_stopping", self.patience, 1, ", or None to run all epochs")
+        if self.mode not in ("min", "max", None):
+            raise ModelError(f'EarlyStopping: mode is "min" or "max"; it is {self.mode!r}')
+        if not 0 <= self.min_delta < np.inf:
+            raise ModelError(f"EarlyStopping: min_delta is a number of at least 0; it is {self.min_delta!r}")
+
+    def start(self, params: Any) -> dict[str, Any]:
+        """What the carry of a run holds for it; "lowest" is the best figure, its sign turned where more is better."""
+        watched = {"lowest": np.full((), np.inf), "wait": np.zeros((), np.int64), "best_epoch": np.zeros((), np.int64)}
+        return watched | ({"best": tree.tree_map(np.array, params)} if self.keep_best else {})
+
+    def watch(self, carry: dict[str, Any], row: dict[str, Any], stalled: Callable | None) -> None:
+        """Take the figure of the epoch that has just ended into `carry`."""
+        figure = row[self.monitor] if self.mode != "max" else -row[self.monitor]
+        better = figure < carry["lowest"]
+        waited_for = figure < carry["lowest"] - self.min_delta if self.min_delta else better
+        if self.keep_best:
+            carry["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), carry["params"], carry["best"])
+        carry["lowest"] = np.where(better, figure, carry["lowest"])
+        carry["best_epoch"] = np.where(better, carry["epoch"], carry["best_epoch"])
+        carry["wait"] = np.where(waited_for, 0, carry["wait"] + 1)
+        if stalled is not None:
+            state, ended = stalled(carry["state"])
+            again = np.logical_and(carry["wait"] >= self.patience, np.logical_not(ended))
+            carry["state"] = tree.tree_map(lambda new, old: np.where(again, new, old), state, carry["state"])
+            carry["wait"] = np.where(again, 0, carry["wait"])
+
+    def ended(self, carry: dict[str, Any]) -> Any:
+        """Whether patience is at its end."""
+        return carry["wait"] >= self.patience
 
 
 def get_stopping(given: Any, columns: Mapping[str, str | None]) -> EarlyStopping | None:
-    """`early_stopping` as it was given to `fit` (None, epochs, a mapping, the object), checked; `columns` say their modes."""
+    """`early_stopping` as `fit` was given it (None, epochs, a mapping, the object), checked; `columns` have the modes."""
     if given is None:
         return None
     if isinstance(given, Mapping):
         try:
             given = EarlyStopping(**given)
         except TypeError as error:
-            raise ModelError(f"early_stopping takes patience, monitor, mode and min_delta: {error}") from None
+            raise ModelError(f"early_stopping takes patience, monitor, mode, min_delta and keep_best: {error}") from None
     stopping = given if isinstance(given, EarlyStopping) else EarlyStopping(given)
-    check_whole("early_stopping", stopping.patience, 1, ", or None to run all epochs")
     if stopping.monitor not in columns:
         needs = "needs validation: give a fraction or (X, y)" if "val_loss" not in columns else f"can watch {sorted(columns)}"
         raise ModelError(f"early_stopping {needs}; monitor is {stopping.monitor!r}")
     mode = stopping.mode or columns[stopping.monitor]
-    if mode not in ("min", "max"):
-        raise ModelError(f'early_stopping by {stopping.monitor!r} wants mode="min" or "max"; it is {stopping.mode!r}')
-    if not 0 <= stopping.min_delta < np.inf:
-        raise ModelError(f"early_stopping: min_delta must be a number of at least 0; it is {stopping.min_delta!r}")
+    if mode is None:
+        raise ModelError(f'early_stopping by {stopping.monitor!r} wants mode="min" or mode="max"')
     return replace(stopping, mode=mode)
-
-
-def first_watch(params: Any) -> dict[str, Any]:
-    """What early stopping carries, before the first epoch."""
-    return {
-        "best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
-        "best_epoch": np.zeros((), np.int64),
-    }  # fmt: skip
-
-
-def watched(carry: dict[str, Any], value: Any, stopping: EarlyStopping) -> dict[str, Any]:
-    """The carry after an epoch in which the monitored column had this value. NaN is never better."""
-    value = value if stopping.mode == "min" else -value
-    better, improved = value < carry["lowest"], value < carry["lowest"] - stopping.min_delta
-    return carry | {
-        "best": tree.tree_map(lambda p, b: np.where(better, p, b), carry["params"], carry["best"]),
-        "lowest": np.where(better, value, carry["lowest"]),
-        "best_epoch": np.where(better, carry["epoch"], carry["best_epoch"]),
-        "wait": np.where(improved, 0, carry["wait"] + 1),
-    }
-
-
-def ended(carry: Mapping[str, Any], stopping: EarlyStopping | None) -> bool:
-    """Whether early stopping has ended a start with this carry."""
-    return stopping is not None and int(carry["wait"]) >= stopping.patience
