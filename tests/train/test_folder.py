@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -111,7 +113,14 @@ def test_what_a_folder_refuses(tmp_path):
     ):  # fmt: skip
         with pytest.raises(error, match=says):
             train(2, **changes)
-    assert len(names(tmp_path)) == 1 and Checkpoints() == Checkpoints(seconds=30.0)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ModelFileError, match="holds no run"):
+        train(2, resume=tmp_path / "mine")
+    (tmp_path / "mine" / "config.json").write_text('{"colors": "dark"}')
+    for how in ({"folder": tmp_path / "mine"}, {"folder": tmp_path / "mine", "resume": True}):
+        with pytest.raises(ModelError, match=r"config\.json that is not a run's"):
+            train(2, **how)
+    assert names(tmp_path) == ["mine", "run"] and Checkpoints() == Checkpoints(seconds=30.0)
 
 
 def test_a_network_that_holds_code_goes_on_too(tmp_path):
@@ -136,10 +145,30 @@ def test_ctrl_c_leaves_whole_epochs(tmp_path):
     assert bits(train(6, resume=tmp_path)) == bits(whole)
 
 
+@pytest.mark.parametrize("starts", [1, 2])
+def test_ctrl_c_in_the_middle_of_an_epoch_leaves_the_epochs_before(tmp_path, starts):
+    """SIGINT while native code runs: the epoch that is cut is in the run that is returned, not in the folder."""
+    x, y = np.tile(X, (200, 1)), np.tile(Y, (200, 1))
+
+    def run(epochs, **changes):
+        return rg.fit(NET, (x, y), batch_size=1, starts=starts, epochs=epochs, **changes)
+
+    def soon(history):
+        if history["loss"].shape[-1] == 3:
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    stopped = run(10**9, folder=tmp_path, checkpoint={"seconds": 1000}, callbacks=[soon])
+    epochs = reached(tmp_path)
+    assert stopped.interrupted and epochs <= stopped.epochs <= epochs + 1
+    assert max(row["epoch"] for row in logged(tmp_path)) == epochs
+    assert bits(run(epochs + 2, resume=tmp_path)) == bits(run(epochs + 2))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("starts", [1, 3])
-def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, starts):
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, starts, monkeypatch):
     """SIGKILL, four times: while it writes a checkpoint, a log, or trains; before the first checkpoint, too."""
+    monkeypatch.setenv("RETROGRADE_CACHE", "1")  # that of this test: the program is compiled once
     folder, moments = tmp_path / "run", random.Random(starts)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(rg.__file__).parents[1]), *sys.path])}
     for epoch in (0, 10, 40, 70):

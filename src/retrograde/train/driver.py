@@ -256,8 +256,9 @@ class Driver:
             model, best = carry["best"], int(carry["best_epoch"])
         return Run(
             progress=Progress(carry, self.rows[i]), model=model, history=self._history_of(i), seed=self.seed + i,
-            points=self.points.n, batch_size=settings.batch, updates=self._updates(i), seconds=self.seconds, compile_seconds=self.compile_seconds,
-            interrupted=self.interrupted, optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best,
+            points=self.points.n, batch_size=settings.batch, updates=self._updates(i), seconds=self.seconds,
+            compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
+            optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,

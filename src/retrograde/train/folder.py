@@ -27,6 +27,7 @@ from retrograde.train.data import check_whole
 from retrograde.train.resume import Progress
 
 CHECKPOINT = "checkpoint-{:08}.safetensors"
+FILES = ("config.json", "metrics.csv", "log.jsonl")
 Row = dict[str, float | int | None]
 
 
@@ -59,6 +60,8 @@ def get_folder(folder: Any, checkpoint: Any, resume: Any) -> tuple[Folder | None
     elif isinstance(resume, (str, Path)) and (Path(resume).is_dir() or str(resume).endswith("/")):
         if not Path(resume).is_dir():
             raise ModelFileError(f"there is no run's folder {resume}; folder={str(resume)!r}, resume=True begins it or goes on")
+        if not Folder(Path(resume), Checkpoints()).begun():
+            raise ModelFileError(f"{resume} holds no run; folder={str(resume)!r} begins one in it")
         if folder is not None and Path(folder) != Path(resume):
             raise ModelError(f"resume={str(resume)!r} goes on in that folder; leave folder out")
         folder, resume = resume, True
@@ -71,6 +74,9 @@ def get_folder(folder: Any, checkpoint: Any, resume: Any) -> tuple[Folder | None
     except TypeError as error:
         raise ModelError(f"checkpoint takes epochs, seconds and keep, such as {{'epochs': 5}}: {error}") from None
     found = Folder(Path(folder), given)
+    taken = [name for name in FILES if (found.path / name).exists()]
+    if taken and not found.begun():
+        raise ModelError(f"{folder} has a {taken[0]} that is not a run's; a run would write over it. Choose another folder")
     if resume is True:
         return found, found if found.checkpoints() else None
     if found.checkpoints():
@@ -91,6 +97,13 @@ class Folder:
         """From the oldest to the newest."""
         return sorted(p for p in self.path.glob("checkpoint-*.safetensors") if re.search(r"-\d+$", p.stem))
 
+    def begun(self) -> bool:
+        """Whether a run was begun here: whether there is its description."""
+        try:
+            return "retrograde" in json.loads((self.path / "config.json").read_text())["versions"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+
     def newest(self, read: Callable[[Path], list[Progress]]) -> list[Progress]:
         """The newest checkpoint that is whole; what is damaged is set aside, with a warning."""
         for path in reversed(self.checkpoints()):
@@ -104,12 +117,13 @@ class Folder:
     def begin(self, config: Mapping[str, Any], starts: Sequence[Progress], batch: int) -> None:
         """Write what the run is, and the log of epochs that were run before."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for left in self.path.glob(f"*{UNFINISHED}"):
-            left.unlink()
+        for left in self.path.glob(f"*{UNFINISHED}"):  # of writing that was killed
+            if left.name.startswith(("checkpoint-", *FILES)):
+                left.unlink()
         _tell_changes(self.path / "config.json", config)
         write_whole(self.path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
         self.batch = batch
-        for name in ("metrics.csv", "log.jsonl"):
+        for name in FILES[1:]:
             write_whole(self.path / name, b"")
         self.logged = [0] * len(starts)
         self.log(starts)
