@@ -73,7 +73,7 @@ def test_a_run_goes_on_in_its_folder(tmp_path, starts):
 
 
 def test_the_description_of_a_run(tmp_path):
-    train(2, folder=tmp_path)
+    train(2, folder=tmp_path, early_stopping=np.int64(50))
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["seed"] == 7 and config["batch_size"] == 8 and config["loss"] == "mse" and config["points"] == 30
     assert config["optimizer"].startswith("Adam(") and config["early_stopping"]["patience"] == 50
@@ -143,6 +143,24 @@ def test_ctrl_c_leaves_whole_epochs(tmp_path):
     stopped = train(6, folder=tmp_path, callbacks=[interrupt])
     assert stopped.interrupted and stopped.epochs == 3
     assert bits(train(6, resume=tmp_path)) == bits(whole)
+
+
+def test_ctrl_c_while_a_metric_is_computed(tmp_path):
+    """Of two starts the first has done its third epoch by then, the second not: the folder ends with two epochs of both."""
+    calls = []
+
+    def error(target, values):
+        calls.append(float(values[0, 0]))
+        if len(calls) == 1 + 3 * 2:  # one before training
+            raise KeyboardInterrupt
+        return 0.0
+
+    stopped = train(6, starts=2, folder=tmp_path, metrics=[error])
+    assert stopped.interrupted and reached(tmp_path) == 2 and [run.epochs for run in stopped.starts] == [2, 2]
+    calls.clear()
+    calls.extend(range(100))
+    again, whole = train(6, starts=2, resume=tmp_path, metrics=[error]), train(6, starts=2, metrics=[error])
+    assert bits(again) == bits(whole)
 
 
 @pytest.mark.parametrize("starts", [1, 2])

@@ -68,6 +68,8 @@ class Driver:
                 if not any(self.done):
                     raise
                 self.interrupted, cut = True, False
+                if self.folder is not None:  # it may have come between the lines of two logs
+                    self.folder.log_anew(self._so_far())
             else:
                 cut = self.interrupted
             if not cut:
@@ -113,7 +115,7 @@ class Driver:
             took = time.perf_counter() - began
             if stopped:  # the epoch that is cut is not part of the folder's run, which does it again, whole
                 self._write()
-            self.carries = self._gather(self.carries, *self._part(found), took)
+            self._gather(*self._part(found), took)
             self.interrupted = stopped
             if native is not None:
                 mine = self.many or reached > first  # not the caller's network
@@ -183,20 +185,18 @@ class Driver:
         starts = range(len(self.nets))
         return [of_start(i, carries) for i in starts], [of_start(i, rows) for i in starts]
 
-    def _gather(self, old: list[Any], new: list[Any], rows: list[Any], took: float) -> list[Any]:
-        """Take in what a stretch gave to each start that was still going on; returns the carries to go on from."""
-        self.seconds += took
-        result = []
-        for i, (before, after) in enumerate(zip(old, new)):
+    def _gather(self, carries: list[Any], found: list[Any], took: float) -> None:
+        """Take in what a stretch gave to each start that was still going on: all of it, or nothing if Ctrl-C comes meanwhile."""
+        new, rows = list(self.carries), list(self.rows)
+        for i, after in enumerate(carries):
             finished = int(after["epoch"]) - self.done[i]
-            if self._ended(before) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
-                result.append(before)
+            if self._ended(self.carries[i]) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
                 continue
-            found = rows[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
-            self.rows[i] = {name: np.append(kept, found[name][:finished]) for name, kept in self.rows[i].items()}
-            self.done[i] += finished
-            result.append(self._watched(after, found))
-        return result
+            row = found[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
+            rows[i] = {name: np.append(kept, row[name][:finished]) for name, kept in self.rows[i].items()}
+            new[i] = self._watched(after, row)
+        done = [int(carry["epoch"]) for carry in new]
+        self.carries, self.rows, self.done, self.seconds = new, rows, done, self.seconds + took
 
     def _watched(self, carry: Any, row: dict[str, Any]) -> Any:
         """Early stopping by what the program does not compute."""

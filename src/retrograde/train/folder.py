@@ -95,7 +95,8 @@ class Folder:
 
     def checkpoints(self) -> list[Path]:
         """From the oldest to the newest."""
-        return sorted(p for p in self.path.glob("checkpoint-*.safetensors") if re.search(r"-\d+$", p.stem))
+        found = (p for p in self.path.glob("checkpoint-*.safetensors") if re.search(r"-\d+$", p.stem))
+        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
 
     def begun(self) -> bool:
         """Whether a run was begun here: whether there is its description."""
@@ -123,6 +124,10 @@ class Folder:
         _tell_changes(self.path / "config.json", config)
         write_whole(self.path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
         self.batch = batch
+        self.log_anew(starts)
+
+    def log_anew(self, starts: Sequence[Progress]) -> None:
+        """Write the logs from the first epoch on."""
         for name in FILES[1:]:
             write_whole(self.path / name, b"")
         self.logged = [0] * len(starts)
@@ -163,7 +168,7 @@ class Folder:
                 file.write(text)
 
     def _new(self, i: int, start: Progress, many: bool) -> Iterator[Row]:
-        first, self.logged[i] = self.logged[i], len(start.rows.get("loss", ()))
+        first, self.logged[i] = self.logged[i], len(start.rows["loss"])
         for e in range(first, self.logged[i]):
             updates, seconds = np.ceil(start.rows["seen"][e] / self.batch), start.rows["seconds"][e]
             figures = {name: values[e] for name, values in start.rows.items() if name != "seen"}

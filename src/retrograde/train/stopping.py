@@ -82,4 +82,4 @@ def get_stopping(given: Any, columns: Mapping[str, str | None]) -> EarlyStopping
     mode = stopping.mode or columns[stopping.monitor]
     if mode is None:
         raise ModelError(f'early_stopping by {stopping.monitor!r} wants mode="min" or mode="max"')
-    return replace(stopping, mode=mode)
+    return replace(stopping, mode=mode, patience=int(stopping.patience), min_delta=float(stopping.min_delta))
