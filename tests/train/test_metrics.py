@@ -173,3 +173,12 @@ def test_functions_of_outputs_by_name():
     run = train(metrics=metrics, validation=(X, LABELS))
     assert list(run.history) == ["loss", "val_loss", "val_margin", "val_accuracy"] and (run.history["val_accuracy"] == 0.5).all()
     assert run.history["val_margin"][-1] == pytest.approx(np.mean(np.max(run.model(X.astype(np.float32)), axis=1)), rel=1e-6)
+
+
+def test_metrics_that_were_given_alike_are_equal():
+    """So that programs of equal settings can be told to be equal."""
+    y, outputs = LABELS, np.zeros((1, 3), np.float32)
+    names = ["f1_macro", kappa, "roc_auc_ovr"]
+    assert get_metrics(names, cross_entropy, y, outputs, 60) == get_metrics(names, cross_entropy, y, outputs, 60)
+    assert get_metrics(names, cross_entropy, y, outputs, 60) != get_metrics(names[:2], cross_entropy, y, outputs, 60)
+    assert hash(get_metrics(names, cross_entropy, y, outputs, 60)) == hash(get_metrics(names, cross_entropy, y, outputs, 60))

@@ -10,23 +10,23 @@ import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from retrograde import nn
-from retrograde import numpy as rnp
 from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import binary_cross_entropy, cross_entropy, hinge
 from retrograde.train.data import Data
+from retrograde.train.scores import OF_COUNTS, OF_VALUES, Score, accuracy, average, balanced_accuracy, top_k
 from retrograde.transforms import trace
 
-Score = Callable[[Any, Any], Any]
 THRESHOLDS: list[tuple[Any, float, tuple[int, int]]] = [  # of losses of two classes: the threshold, the two targets
     (binary_cross_entropy, 0.0, (0, 1)), (hinge, 0.0, (-1, 1)), (nn.BCEWithLogitsLoss, 0.0, (0, 1)), (nn.BCELoss, 0.5, (0, 1)),
     (nn.SoftMarginLoss, 0.0, (-1, 1)),
 ]  # fmt: skip
+TAKEN = ("loss", "start", "epoch", "seen", "seconds", "updates_per_second")
 
 
 @dataclass(frozen=True)
@@ -50,99 +50,25 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Metric:
-    """`metric(y, outputs)` is one float64; mode says what is better: "min", "max", or None where nobody knows."""
+    """`metric(y, outputs)` is one float64; mode says what is better: "min", "max", or None where nobody knows.
 
-    name: str
-    score: Score
+    Metrics that were `given` alike, for outputs of the same meaning, are equal.
+    """
+
+    given: str | Callable | tuple[str, Callable]
+    meaning: Outputs
+    score: Score = field(compare=False)
     traced: bool
     mode: str | None
+
+    @property
+    def name(self) -> str:
+        """The name of its column, without a prefix."""
+        return _name(self.given)
 
     def __call__(self, y: Any, outputs: Any) -> Any:
         """Its value for these points."""
         return np.add(self.score(y, outputs), np.float64(0.0))
-
-
-def accuracy(target: Any, labels: Any) -> Any:
-    """The share of labels that are right."""
-    return np.mean(target == labels)
-
-
-def _counts(target: Any, labels: Any, classes: int) -> tuple[Any, ...]:
-    """Of each class: how often it was found rightly, how often it was to be found, how often it was found."""
-    ones = np.ones(np.shape(target))
-    right = (target == labels).astype(np.float64)
-    return tuple(rnp.bincount(x, weights=w, length=classes) for x, w in ((target, right), (target, ones), (labels, ones)))
-
-
-def _share(part: Any, whole: Any) -> Any:
-    """part / whole, 0 of nothing."""
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0)
-
-
-OF_COUNTS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "precision": lambda right, wanted, found: _share(right, found),
-    "recall": lambda right, wanted, found: _share(right, wanted),
-    "f1": lambda right, wanted, found: _share(2.0 * right, wanted + found),
-    "jaccard": lambda right, wanted, found: _share(right, wanted + found - right),
-}
-
-
-def _average(figure: Callable, average: str, classes: int) -> Score:
-    """A figure of counts, averaged as scikit-learn does: macro leaves out classes that neither occur nor are found."""
-
-    def score(target: Any, labels: Any) -> Any:
-        right, wanted, found = _counts(target, labels, classes)
-        if average == "micro":
-            return figure(np.sum(right), np.sum(wanted), np.sum(found))
-        each = figure(right, wanted, found)
-        if average == "":  # of two classes, the one that counts as positive
-            return each[1]
-        weight = wanted if average == "weighted" else (wanted + found > 0).astype(np.float64)
-        return np.sum(each * weight) / np.sum(weight)
-
-    return score
-
-
-def _balanced_accuracy(classes: int) -> Score:
-    def score(target: Any, labels: Any) -> Any:
-        right, wanted, _ = _counts(target, labels, classes)
-        return np.sum(_share(right, wanted)) / np.sum(wanted > 0)
-
-    return score
-
-
-def _top_k(k: int) -> Score:
-    def score(target: Any, outputs: Any) -> Any:
-        """Of equal outputs the last goes first, as scikit-learn sorts them."""
-        own = np.take_along_axis(outputs, target[:, None], -1)
-        ahead = (outputs > own) | ((outputs == own) & (np.arange(np.shape(outputs)[1]) > target[:, None]))
-        return np.mean(np.sum(ahead, axis=1) < k)
-
-    return score
-
-
-def _mse(target: Any, values: Any) -> Any:
-    return np.mean(np.square(values - target))
-
-
-def _mae(target: Any, values: Any) -> Any:
-    return np.mean(np.abs(values - target))
-
-
-def _r2(target: Any, values: Any) -> Any:
-    """1 - residual / total, averaged over outputs; of a target that does not vary, 1 where it is met and else 0."""
-    residual = np.sum(np.square(target - values), axis=0)
-    total = np.sum(np.square(target - np.mean(target, axis=0)), axis=0)
-    varies = total > 0
-    return np.mean(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), np.where(residual > 0, 0.0, 1.0)))
-
-
-OF_VALUES: dict[str, tuple[Score, str]] = {
-    "mse": (_mse, "min"), "mae": (_mae, "min"), "r2": (_r2, "max"),
-    "neg_mean_squared_error": (lambda t, v: -_mse(t, v), "max"),
-    "neg_root_mean_squared_error": (lambda t, v: -np.mean(np.sqrt(np.mean(np.square(v - t), axis=0))), "max"),
-    "neg_mean_absolute_error": (lambda t, v: -_mae(t, v), "max"),
-}  # fmt: skip
 
 
 def metrics_of(given: Any, train: bool, loss: Any, points: Data, outputs: Any) -> tuple[Metric, ...]:
@@ -178,8 +104,8 @@ def get_metrics(given: Sequence[Any], loss: Any, y: np.ndarray, outputs: Any, po
     found = tuple(_metric(metric, meaning, y[:1].repeat(points, 0), np.zeros(shape, np.float32)) for metric in given)
     names = [m.name for m in found]
     for name in names:
-        if names.count(name) > 1 or name in ("loss", "seen", "seconds", "epoch"):
-            raise ModelError(f"metrics: {name!r} would be two columns of the history; give each a name of its own")
+        if names.count(name) > 1 or name in TAKEN or str(name).startswith("val_"):
+            raise ModelError(f"metrics: {name!r} would be two columns of the history or the log; give each a name of its own")
     return found
 
 
@@ -208,44 +134,42 @@ def _meaning(loss: Any, y: np.ndarray, outputs: np.ndarray) -> Outputs:
 
 def _metric(metric: str | Callable | tuple[str, Callable], meaning: Outputs, y: np.ndarray, outputs: np.ndarray) -> Metric:
     if callable(metric):
-        return _own(_name(metric), lambda y, f: metric(meaning.target(y), meaning.predicted(f)), y, outputs)
+        return _own(metric, meaning, lambda y, f: metric(meaning.target(y), meaning.predicted(f)), y, outputs)
     if isinstance(metric, tuple):
-        return _own(metric[0], lambda y, f: metric[1](f, y), y, outputs)
+        return _own(metric, meaning, lambda y, f: metric[1](f, y), y, outputs)
     if metric in OF_VALUES:
         score, mode = OF_VALUES[metric]
         if meaning.classes or np.shape(meaning.target(y)) != np.shape(meaning.target(outputs)):
             raise ModelError(f"metric {metric!r} compares numbers; targets of shape {y.shape[1:]} and outputs of shape "
                              f"{outputs.shape[1:]} a point are not that")  # fmt: skip
-        return Metric(metric, lambda y, f: score(_wide(meaning.target(y)), _wide(meaning.predicted(f))), True, mode)
+        return Metric(metric, meaning, lambda y, f: score(_wide(meaning.target(y)), _wide(meaning.predicted(f))), True, mode)
     score_of_labels = _score_of_labels(str(metric), meaning)
     if score_of_labels is not None:
-        return Metric(metric, score_of_labels, True, "max")
-    return Metric(metric, _scikit_learns(metric, meaning), False, "max")
+        return Metric(metric, meaning, score_of_labels, True, "max")
+    return Metric(metric, meaning, _scikit_learns(metric, meaning), False, "max")
 
 
 def _score_of_labels(name: str, meaning: Outputs) -> Score | None:
     """The traced score of predicted labels that has this name."""
     classes, low = len(meaning.classes), min(meaning.classes, default=0)
-    top = re.fullmatch(r"top_(?:(\d+)_)?accuracy|top_k_accuracy", name)
-    figure, _, average = name.partition("_")
-    of_labels: Score | None = None
-    if name == "accuracy":
-        of_labels = accuracy
-    elif name == "balanced_accuracy":
-        of_labels = _balanced_accuracy(classes)
-    elif figure in OF_COUNTS and average in ("micro", "macro", "weighted", ""):
-        if average == "" and classes > 2:
+    top = re.fullmatch(r"top_(k|[1-9]\d*)_accuracy", name)
+    figure, _, how = name.partition("_")
+    of_labels = accuracy
+    if name == "balanced_accuracy":
+        of_labels = balanced_accuracy(classes)
+    elif figure in OF_COUNTS and how in ("micro", "macro", "weighted", ""):
+        if how == "" and classes > 2:
             raise ModelError(f"metric {name!r} is of two classes, here are {classes}; take {name}_macro, _micro or _weighted")
-        of_labels = _average(OF_COUNTS[figure], average, classes)
-    elif not top:
+        of_labels = average(OF_COUNTS[figure], how, classes)
+    elif name != "accuracy" and not top:
         return None
     if not classes:
         raise ModelError(f"metric {name!r} wants predicted classes: integer labels 0, 1, ... and one output a class, or a loss "
                          "of two classes such as binary_cross_entropy")  # fmt: skip
-    if of_labels is None:
-        if meaning.threshold is not None or classes < 3:
-            raise ModelError(f"metric {name!r} wants three classes or more, one output each")
-        return _top_k(int(top[1] or 2)) if top else None
+    if top:
+        if classes < 3:
+            raise ModelError(f"metric {name!r} wants three classes or more")
+        return top_k(2 if top[1] == "k" else int(top[1]))
 
     def score(y: Any, outputs: Any) -> Any:
         """Labels are counted from 0: those of two classes may be -1 and 1."""
@@ -259,17 +183,19 @@ def _wide(values: Any) -> Any:
     return values.astype(np.float64)
 
 
-def _own(name: str, score: Score, y: np.ndarray, outputs: np.ndarray) -> Metric:
+def _own(
+    given: Callable | tuple[str, Callable], meaning: Outputs, score: Score, y: np.ndarray, outputs: np.ndarray
+) -> Metric:
     """A function of the user's: traced if it can be, on values of these shapes."""
-    if not name.isidentifier():
-        raise ModelError(f"metrics: {name!r} is no name for a column of the history; define the function by def")
+    if not _name(given).isidentifier():
+        raise ModelError(f"metrics: {_name(given)!r} is no name for a column of the history; define the function by def")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             traced = [out.type.shape for out in trace(score)(y, outputs).outputs] == [()]
         except Exception:  # it wants numbers, and is called between epochs
             traced = False
-    return Metric(name, score, traced, None)
+    return Metric(given, meaning, score, traced, None)
 
 
 def _scikit_learns(name: str, meaning: Outputs) -> Score:
