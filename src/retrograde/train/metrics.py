@@ -154,7 +154,7 @@ def _score_of_labels(name: str, meaning: Outputs) -> Score | None:
     classes, low = len(meaning.classes), min(meaning.classes, default=0)
     top = re.fullmatch(r"top_(k|[1-9]\d*)_accuracy", name)
     figure, _, how = name.partition("_")
-    of_labels = accuracy
+    of_labels: Score = accuracy
     if name == "balanced_accuracy":
         of_labels = balanced_accuracy(classes)
     elif figure in OF_COUNTS and how in ("micro", "macro", "weighted", ""):
