@@ -59,7 +59,7 @@ def test_what_cannot_be_gone_on_with(tmp_path):
     run.save(path)
     for changes, says in (
         ({"optimizer": optim.SGD(0.1)}, "optimizer"), ({"seed": 8}, "same seed"), ({"dtype": np.float64}, "float64"),
-        ({"early_stopping": None}, "early_stopping"), ({"starts": 2}, "one run"),
+        ({"early_stopping": None}, "early_stopping"), ({"starts": 2}, "starts=1"), ({"train_metrics": True}, "accuracy"),
     ):  # fmt: skip
         with pytest.raises(ModelError, match=says):
             train(6, resume=path, **changes)

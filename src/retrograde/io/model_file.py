@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
 FORMAT = "retrograde-1"
 STATE = "state:"  # in front of the names of arrays that are no parameters
+UNFINISHED = ".part"  # behind the name of a file that is being written
 
 
 def save(
@@ -39,14 +41,17 @@ def save(
         raise ModelError(f"model files hold real arrays; {', '.join(pairs)} is complex. Save x.real and x.imag with np.savez")
     tensors |= {STATE + name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in (state or {}).items()}
     # one key, for the file format leaves the order of several open: the same model gives the same bytes
-    described = {"architecture": net.config(), "extra": extra or {}}
+    described = architecture(net) if state is None else _architecture_or_none(net)  # a run goes on without it
+    header: dict[str, Any] = {"architecture": described, "extra": extra or {}, "crc32": _checksum(tensors)}
     if frozen := frozen_names(net):
-        described["frozen"] = frozen
-    header = {FORMAT: json.dumps(described)}
-    content = to_bytes(tensors, metadata=header)
-    path = Path(path)
+        header["frozen"] = frozen
+    write_whole(Path(path), to_bytes(tensors, metadata={FORMAT: json.dumps(header)}))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file atomically: whatever happens, there is the old one or the new one, on the disk too."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=UNFINISHED)
     except OSError as error:  # of the file that was asked for, not of the temporary one
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
@@ -58,17 +63,24 @@ def save(
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened, its entry for the new file is made to last
+        folder = os.open(path.parent or ".", os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def load(path: Any) -> tuple[Any, dict[str, Any]]:
     """The network of a file and the `extra` data saved with it."""
     path = Path(path)
-    header, tensors = _read(path)
+    described, tensors = _read(path)
     try:
-        described = json.loads(header)
+        if described["architecture"] is None:
+            raise ModelFileError(f"{path} holds a run whose network has code of its own; only fit(..., resume=...) can read it")
         net, extra = from_config(described["architecture"]), described["extra"]
         net = freeze(net, *frozen) if (frozen := described.get("frozen")) else net
-    except (KeyError, TypeError, json.JSONDecodeError, RecursionError, ModelError) as error:
+    except (KeyError, TypeError, RecursionError, ModelError) as error:
         raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
     return _filled(path, net, {name: array for name, array in tensors.items() if not name.startswith(STATE)}), extra
 
@@ -78,7 +90,30 @@ def load_state(path: Any) -> dict[str, np.ndarray]:
     return {name.removeprefix(STATE): array for name, array in _read(Path(path))[1].items() if name.startswith(STATE)}
 
 
-def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+def architecture(net: Any) -> dict[str, Any]:
+    """The architecture as JSON-able data; `ModelError` for a network that holds more than that, such as code."""
+    try:
+        return json.loads(json.dumps(net.config()))
+    except (TypeError, AttributeError) as error:
+        raise ModelError(f"the network cannot be written as JSON, for it holds more than numbers and names: {error}") from None
+
+
+def _architecture_or_none(net: Any) -> dict[str, Any] | None:
+    try:
+        return architecture(net)
+    except ModelError:
+        return None
+
+
+def _checksum(tensors: Mapping[str, np.ndarray]) -> int:
+    """Of names and bytes: tells a file whose numbers were damaged."""
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(tensors[name].reshape(-1).view(np.uint8).data, zlib.crc32(name.encode(), found))
+    return found
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description and the arrays of one of our files."""
     from safetensors import SafetensorError, safe_open
 
@@ -92,7 +127,13 @@ def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from None
     if FORMAT not in header:
         raise ModelFileError(f"{path} was not written by retrograde: it has no description {FORMAT!r} of a network")
-    return header[FORMAT], tensors
+    try:
+        described = dict(json.loads(header[FORMAT]))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its description of the network cannot be read: {error}") from None
+    if described.get("crc32", checksum := _checksum(tensors)) != checksum:
+        raise ModelFileError(f"{path} is damaged: its arrays are not those that were written")
+    return described, tensors
 
 
 def _filled(path: Path, net: Any, tensors: dict[str, np.ndarray]) -> Any:

@@ -1,6 +1,9 @@
-"""Training: `fit` and the `Run` it returns."""
+"""Training: `fit`, the `Run` it returns, what it is told to stop and to keep, and loggers among its callbacks."""
 
 from retrograde.train.fit import fit
+from retrograde.train.folder import Checkpoints
+from retrograde.train.loggers import MLflow, TensorBoard
 from retrograde.train.run import Run
+from retrograde.train.stopping import EarlyStopping
 
-__all__ = ["Run", "fit"]
+__all__ = ["Checkpoints", "EarlyStopping", "MLflow", "Run", "TensorBoard", "fit"]

@@ -1,9 +1,13 @@
-"""The driver of a run: calls the program for a stretch of epochs at a time and gathers the history of each start."""
+"""The driver of a run: calls the program for a stretch of epochs at a time, gathers the history of each start, and tells it."""
 
 from __future__ import annotations
 
+import inspect
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +15,16 @@ import numpy as np
 from retrograde import random, tree
 from retrograde.compile import jit
 from retrograde.train.data import Data
+from retrograde.train.folder import Folder, describe
 from retrograde.train.gradient import held_types, make_gradient
+from retrograde.train.metrics import columns
+from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
-from retrograde.train.resume import Progress, resumed
+from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import trace
+
+PACE = 0.1  # seconds between two looks at a run that is shown or logged
 
 
 class Driver:
@@ -23,67 +32,142 @@ class Driver:
 
     def __init__(
         self, nets: list, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool,
-        compiled: bool,
+        compiled: bool, folder: Folder | None = None,
     ):  # fmt: skip
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
-        self.callbacks, self.progress, self.compiled = callbacks, progress, compiled
+        self.callbacks, self.progress, self.compiled, self.folder = callbacks, progress, compiled, folder
         self.many = len(nets) > 1
-        self.rows: list[dict[str, list[np.ndarray]]] = [{} for _ in nets]
+        self.modes = columns(settings.metrics, settings.train_metrics, points.Xv is not None)
+        self.columns = [*self.modes, *HIDDEN]
+        self.rows = [{name: np.zeros(0) for name in self.columns} for _ in nets]
+        self.carries = [start(net, settings, random.key(seed + i)) for i, net in enumerate(nets)]
         self.done = [0] * len(nets)
-        self.seconds = 0.0
+        self.seconds = self.compile_seconds = 0.0
+        self.outside = Outside(settings, points, compiled)
         self.interrupted = False
+        self.plan: Any = None
 
-    def run(self, resume: Any = None) -> Run:
+    def run(self, source: Any = None) -> Run:
+        """Train, going on from `source` (a file, a list of `Progress`, a folder) if there is one."""
         from retrograde.train.progress import progress_bar
 
-        p, settings = self.points, self.settings
-        program = (make_many if self.many else make_program)(settings)
-        carries = [start(n, settings, random.key(self.seed + i), p.Xv is not None) for i, n in enumerate(self.nets)]
-        if resume is not None:
-            carries = [self._take_up(resumed(resume, carries[0]))]
-        arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
-        began = time.perf_counter()
-        native = jit(program, flush_subnormals=True) if self.compiled else None
-        plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
-        compile_seconds = time.perf_counter() - began
-        spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
-        stretch = 1 if self.progress or self.callbacks else self.epochs
-        reached = first = max(self.done)
-        with progress_bar(self.progress, self.epochs) as show:
+        if source is not None:
+            self._take_up(source)
+        if self.folder is not None:
+            self.folder.begin(self._config(), self._so_far(), self.settings.batch)
+            self.folder.write(max(self.done), self._save)
+        monitor = self.settings.stopping.monitor if self.settings.stopping is not None else None
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                if hasattr(callback, "close"):
+                    stack.callback(callback.close)
+            show = stack.enter_context(progress_bar(self.progress, self.epochs, self.modes, monitor))
             try:
-                while reached < self.epochs and not self.interrupted:
-                    limit = min(reached + min(stretch, settings.length), self.epochs)
-                    given = self._join(carries)
-                    spare = spare or [np.array(leaf) for leaf in tree.tree_leaves(given)]
-                    began = time.perf_counter()
-                    if native is None:
-                        with np.errstate(all="ignore") if settings.narrow is not None else nullcontext():
-                            found, stopped = program(given, *arrays, np.int64(limit)), False
-                    else:
-                        found, stopped = native.run_interruptible(given, *arrays, np.int64(limit), into=spare)
-                        mine = self.many or reached > first  # not the caller's network
-                        spare = [np.asarray(leaf) for leaf in tree.tree_leaves(given)] if mine else None
-                    took = time.perf_counter() - began
-                    carries = self._gather(carries, *self._part(found), took)
-                    self.interrupted = stopped
-                    finished, reached = max(self.done) - reached, max(self.done)
-                    if finished:
-                        show(reached, self._history(), sum(map(self._updates, range(len(self.nets)))) / self.seconds)
-                    if all(map(self._ended, carries)) or self._called_back():
-                        break
-                    if self.progress and not self.callbacks:  # come back about ten times a second
-                        stretch = max(1, int(finished * 0.1 / max(took, 1e-6)))
+                self._train(show)
             except KeyboardInterrupt:  # between two stretches: what is finished is whole
                 if not any(self.done):
                     raise
-                self.interrupted = True
-        return self._result(carries, compile_seconds, plan)
+                self.interrupted, cut = True, False
+                if self.folder is not None:  # it may have come between the lines of two logs
+                    self.folder.log_anew(self._so_far())
+            else:
+                cut = self.interrupted
+            if not cut:
+                self._write()
+        return self._result()
 
-    def _take_up(self, progress: Progress) -> Any:
-        """Begin where another run stopped; returns its carry."""
-        self.rows = [{name: [values] for name, values in progress.rows.items()}]
-        self.done, self.seconds = [int(progress.carry["epoch"])], progress.seconds
-        return progress.carry
+    def _compile(self) -> tuple[Callable, Any]:
+        """The program of the run, and what is compiled of it, if it is."""
+        program = (make_many if self.many else make_program)(self.settings)
+        began = time.perf_counter()
+        native = jit(program, flush_subnormals=True) if self.compiled else None
+        if native is not None:
+            self.plan = native.lower(self._join(self.carries), *self._arrays, np.int64(0))
+        self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
+        self.compile_seconds = time.perf_counter() - began
+        return program, native
+
+    @property
+    def _arrays(self) -> tuple:
+        p = self.points
+        return p.X, p.y, p.weight, p.Xv, p.yv
+
+    def _train(self, show: Callable) -> None:
+        """Stretch by stretch, until the last epoch, an early stop, a callback's word or Ctrl-C."""
+        program, native = self._compile()
+        arrays = self._arrays
+        spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
+        each = bool(self.callbacks or self.outside.metrics)  # come back after each epoch
+        paced = self.progress or self.folder is not None
+        stretch = 1 if each or paced else self.epochs
+        reached = first = max(self.done)
+        while reached < self.epochs and not self.interrupted:
+            ahead = min(stretch, self.settings.length, self.folder.until(reached) if self.folder is not None else stretch)
+            limit = np.int64(min(reached + ahead, self.epochs))
+            given = self._join(self.carries)
+            spare = spare or [np.array(leaf) for leaf in tree.tree_leaves(given)]
+            began = time.perf_counter()
+            if native is None:
+                with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
+                    found, stopped = program(given, *arrays, limit), False
+            else:
+                found, stopped = native.run_interruptible(given, *arrays, limit, into=spare)
+            took = time.perf_counter() - began
+            if stopped:  # the epoch that is cut is not part of the folder's run, which does it again, whole
+                self._write()
+            self._gather(*self._part(found), took)
+            self.interrupted = stopped
+            if native is not None:
+                mine = self.many or reached > first  # not the caller's network
+                spare = [np.asarray(leaf) for leaf in tree.tree_leaves(given)] if mine else None
+            finished, reached = max(self.done) - reached, max(self.done)
+            if finished:
+                show(reached, self._history(), sum(map(self._updates, range(len(self.nets)))) / self.seconds)
+            if not stopped:
+                self._record(reached)
+            if all(map(self._ended, self.carries)) or self._called_back():
+                break
+            if paced and not each:
+                stretch = max(1, int(finished * PACE / max(took, 1e-6)))
+
+    def _record(self, reached: int) -> None:
+        """Log the epochs of a stretch, and write a checkpoint if one is due."""
+        if self.folder is not None:
+            self.folder.log(self._so_far())
+            if self.folder.due(reached):
+                self._write()
+
+    def _take_up(self, source: Any) -> None:
+        """Begin where another run stopped."""
+
+        def read(source: Any) -> list[Progress]:
+            return resumed(source, self.carries, self.columns)
+
+        starts = source.newest(read) if isinstance(source, Folder) else read(source)
+        self.carries = [s.carry for s in starts]
+        self.rows = [{name: s.rows[name] for name in self.columns} for s in starts]
+        self.done = [int(s.carry["epoch"]) for s in starts]
+        self.seconds = max(float(s.rows["seconds"].sum()) for s in starts)
+
+    def _so_far(self) -> list[Progress]:
+        return [Progress(carry, rows) for carry, rows in zip(self.carries, self.rows)]
+
+    def _config(self) -> dict[str, Any]:
+        p = self.points
+        return describe(
+            self.nets[0], self.settings, seed=self.seed, starts=len(self.nets), epochs=self.epochs, points=p.n,
+            validation_points=0 if p.Xv is None else len(p.Xv), dtype=p.X.dtype.name,
+        )  # fmt: skip
+
+    def _write(self) -> None:
+        """A checkpoint of what is finished, where there is a folder."""
+        if self.folder is not None:
+            self.folder.write(max(self.done), self._save)
+
+    def _save(self, path: Path) -> None:
+        from retrograde import save
+
+        save(path, self._result().model if any(self.done) else self.nets[0], state=named(self._so_far()))
 
     def _join(self, carries: list[Any]) -> Any:
         """The carries of all starts as one, stacked along a first axis where there are many."""
@@ -101,28 +185,44 @@ class Driver:
         starts = range(len(self.nets))
         return [of_start(i, carries) for i in starts], [of_start(i, rows) for i in starts]
 
+    def _gather(self, carries: list[Any], found: list[Any], took: float) -> None:
+        """Take in what a stretch gave to each start that was still going on: all of it, or nothing if Ctrl-C comes meanwhile."""
+        new, rows = list(self.carries), list(self.rows)
+        for i, after in enumerate(carries):
+            finished = int(after["epoch"]) - self.done[i]
+            if self._ended(self.carries[i]) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
+                continue
+            row = found[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
+            rows[i] = {name: np.append(kept, row[name][:finished]) for name, kept in self.rows[i].items()}
+            new[i] = self._watched(after, row)
+        done = [int(carry["epoch"]) for carry in new]
+        self.carries, self.rows, self.done, self.seconds = new, rows, done, self.seconds + took
+
+    def _watched(self, carry: Any, row: dict[str, Any]) -> Any:
+        """Early stopping by what the program does not compute."""
+        stopping = self.settings.stopping
+        if stopping is not None and stopping.monitor in self.outside.columns:
+            carry = dict(carry)
+            stopping.watch(carry, {stopping.monitor: row[stopping.monitor][0]}, getattr(self.settings.optimizer, "stalled", None))
+        return carry
+
     def _ended(self, carry: Any) -> bool:
         """Whether early stopping ended this start."""
-        return self.settings.patience is not None and int(carry.get("wait", 0)) >= self.settings.patience
-
-    def _gather(self, old: list[Any], new: list[Any], rows: list[Any], took: float) -> list[Any]:
-        """Take in what a stretch gave to each start that was still going on; returns the carries to go on from."""
-        self.seconds += took
-        result = []
-        for i, (before, after) in enumerate(zip(old, new)):
-            finished = int(after["epoch"]) - self.done[i]
-            if self._ended(before) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
-                result.append(before)
-                continue
-            for name, values in rows[i].items():
-                self.rows[i].setdefault(name, []).append(np.asarray(values[:finished], np.float64))
-            self.done[i] += finished
-            result.append(after)
-        return result
+        return self.settings.stopping is not None and bool(self.settings.stopping.ended(carry))
 
     def _called_back(self) -> bool:
-        answers = [callback(self._history()) for callback in self.callbacks]  # each is asked, whatever the others say
+        """Ask each callback, whatever the others say; whether one of them ends the run."""
+        run = self._copy() if any(map(wants_run, self.callbacks)) else None
+        answers = [callback(self._history(), *([run] if wants_run(callback) else [])) for callback in self.callbacks]
         return any(answer is True for answer in answers)
+
+    def _copy(self) -> Run:
+        """The run so far, in memory of its own: stretches write into that of the driver."""
+        carries = self.carries
+        self.carries = [tree.tree_map(np.array, carry) for carry in carries]
+        found = self._result()
+        self.carries = carries
+        return found
 
     def _history(self) -> dict[str, np.ndarray]:
         """What callbacks see: one array a figure, of all starts where there are many."""
@@ -136,30 +236,43 @@ class Driver:
         }
 
     def _history_of(self, i: int) -> dict[str, np.ndarray]:
-        return {name: np.concatenate(parts) for name, parts in self.rows[i].items() if name != "seen"}
+        return {name: values.copy() for name, values in self.rows[i].items() if name not in HIDDEN}
 
     def _updates(self, i: int) -> int:
-        return int(sum(np.ceil(part / self.settings.batch).sum() for part in self.rows[i].get("seen", [])))
+        return int(np.ceil(self.rows[i]["seen"] / self.settings.batch).sum())
 
-    def _result(self, carries: list[Any], compile_seconds: float, plan: Any) -> Run:
-        price = _price(self.nets[0], self.points, self.settings)
-        runs = [self._run_of(i, c, compile_seconds, plan, price) for i, c in enumerate(carries) if self.done[i]]
+    @cached_property
+    def _priced(self) -> tuple[float, int]:
+        return _price(self.nets[0], self.points, self.settings)
+
+    def _result(self) -> Run:
+        runs = [self._run_of(i, carry) for i, carry in enumerate(self.carries) if self.done[i]]
         return runs[0] if not self.many else best_of(runs)
 
-    def _run_of(self, i: int, carry: Any, compile_seconds: float, plan: Any, price: tuple[float, int]) -> Run:
+    def _run_of(self, i: int, carry: Any) -> Run:
         settings, best = self.settings, None
         model = carry["params"]
         if "best" in carry and int(carry["best_epoch"]) > 0:
             model, best = carry["best"], int(carry["best_epoch"])
-        rows = {name: np.concatenate(parts) for name, parts in self.rows[i].items()}
         return Run(
-            progress=Progress(carry, rows, self.seconds),
-            model=model, history=self._history_of(i), seed=self.seed + i, points=self.points.n, batch_size=settings.batch,
-            updates=self._updates(i), seconds=self.seconds, compile_seconds=compile_seconds, interrupted=self.interrupted,
-            optimizer=settings.optimizer, optimizer_state=carry["state"], best_epoch=best, flops_per_update=price[0],
-            held_bytes=price[1], program=plan, precision=None if settings.narrow is None else settings.narrow.name,
+            progress=Progress(carry, self.rows[i]), model=model, history=self._history_of(i), seed=self.seed + i,
+            points=self.points.n, batch_size=settings.batch, updates=self._updates(i), seconds=self.seconds,
+            compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
+            optimizer_state=carry["state"], best_epoch=best,
+            flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
+            precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
         )  # fmt: skip
+
+
+def wants_run(callback: Callable) -> bool:
+    """Whether a callback takes the run so far as a second argument: whether it has two that must be given."""
+    try:
+        parameters = inspect.signature(callback).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
 
 
 def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from retrograde.optim import Adam, get_optimizer
 from retrograde.optim.optimizers import wants_objective
 from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
 from retrograde.train.driver import Driver
+from retrograde.train.folder import Checkpoints, get_folder
 from retrograde.train.gradient import dtype_of
+from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
 from retrograde.train.regularize import check_regularization
 from retrograde.train.run import Run
+from retrograde.train.stopping import EarlyStopping, get_stopping
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
 
@@ -34,7 +37,9 @@ def fit(
     shuffle: bool = True,
     sample_weight: Any = None,
     validation: Any = None,
-    early_stopping: int | None = None,
+    early_stopping: int | Mapping | EarlyStopping | None = None,
+    metrics: Iterable[str | Callable] | Mapping[str, Callable] = (),
+    train_metrics: bool = False,
     callbacks: Iterable[Callable] = (),
     starts: int = 1,
     seed: int = 0,
@@ -47,6 +52,8 @@ def fit(
     l2: float = 0.0,
     mixup: float | None = None,
     augment: Callable | None = None,
+    folder: Any = None,
+    checkpoint: Mapping | Checkpoints | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -55,17 +62,20 @@ def fit(
     a name; by default Adam(1e-3). batch_size: points an update; None is the full batch, which `LBFGS` wants, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
-    kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
-    network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
-    seed gives the same bits. Subnormal numbers count as zero: a network that has learned its data by heart has many, and they
-    are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy.
+    kept; or an `EarlyStopping` (or a dict of its fields) that watches another column of the history. callbacks: functions of the
+    history so far (a dict of arrays), called after each epoch; True ends the run. One that takes two arguments is given the `Run`
+    so far, too; one that has a method close() is closed at the end. A network without parameters is initialized from `seed`;
+    one with parameters goes on from them, in their dtype. The same seed gives the same bits. Subnormal numbers count as zero: a
+    network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is.
+    `compiled=False` interprets the same program in NumPy.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
     best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped.
 
-    resume: a `Run`, or the path of one that `run.save(path)` wrote, to go on with, given the same arguments: up to `epochs` in
-    all, to the same bits as a run that never stopped. (After Ctrl-C in the middle of an epoch it goes on with the next one.)
+    resume: a `Run`, the path of one that `run.save(path)` wrote, or a folder, to go on with, given the same arguments: up to
+    `epochs` in all, to the same bits as a run that never stopped. (A `Run` that Ctrl-C ended in the middle of an epoch goes on
+    with the next one; its folder ends before that epoch.)
     precision: "bf16" or "f16" for mixed precision: parameters, optimizer states, losses and all sums stay float32, but the
     operands of the network's matrix products are rounded to bfloat16 or float16, and what the backward pass needs of the network
     is held so, in half the memory. bfloat16 is the faster where the processor has AVX512-BF16. float16 is finer but reaches to
@@ -79,6 +89,15 @@ def fit(
     share drawn from Beta(alpha, alpha); targets alike, of integer labels the losses. augment: f(x, key), a function in NumPy (or
     of `nn.augment`) that changes a batch before that, with random numbers of its own in each. Validation sees neither.
 
+    metrics: scikit-learn's names ("f1_macro", "roc_auc", "r2", ...; also "mse", "mae", "top_5_accuracy") or functions
+    f(y_true, y_pred) of labels or values, or a dict of functions of (outputs, target) by name, for columns "val_<name>" of the
+    history; with train_metrics=True those of all training points too, after each epoch, as "<name>". What can be traced is a part
+    of the program, the rest is computed between epochs. Sample weights do not count.
+
+    folder: where the run writes checkpoints (when is said by `checkpoint`: a `Checkpoints` or a dict of its fields), metrics.csv,
+    log.jsonl and config.json, after each epoch, or ten times a second where epochs are shorter. resume=folder goes on with a run
+    that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it.
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -87,39 +106,34 @@ def fit(
     check_whole("seed", seed, 0)
     if batch_size is not None:
         check_whole("batch_size", batch_size, 1, ", or None for the full batch")
-    if early_stopping is not None:
-        check_whole("early_stopping", early_stopping, 1, ", or None to run all epochs")
     if starts > 1 and net.initialized:
         raise ModelError(f"starts={starts} draws {starts} initial points, but this network has its parameters; give a fresh one")
     nets = [net] if net.initialized else [net.init(seed + i, dtype) for i in range(starts)]
-    if resume is not None and starts > 1:
-        raise ModelError("resume goes on with one run: call fit for each start in run.starts, with seed=start.seed and "
-                         "validation=(X, y)")  # fmt: skip
     kind = next((leaf.dtype for leaf in tree.tree_leaves(nets[0]) if leaf.dtype.kind not in "iub"), np.dtype(dtype))
     narrow = dtype_of(precision)
     if narrow is not None and kind != np.float32:
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
     points = prepare(data, sample_weight, validation, kind, seed)
-    if early_stopping is not None and points.Xv is None:
-        raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
     if wants_objective(optimizer) and batch < points.n:
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points: give "
                          f"batch_size=None; it is {batch_size}, of {points.n} points. For mini-batches take Adam")  # fmt: skip
-    _check_fit(nets[0], points, loss_function)
+    output = _check_fit(nets[0], points, loss_function)
+    scores = metrics_of(metrics, train_metrics, loss_function, points, output)
     settings = Settings(
-        loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
-        loss_function is cross_entropy and points.y.ndim == 1, narrow,
-        check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup, augment,
+        loss=loss_function, optimizer=optimizer, batch=batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
+        stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
+        metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
+        penalty=check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup=mixup, augment=augment,
     )  # fmt: skip
-    return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
-        resume.progress if isinstance(resume, Run) else resume
-    )
+    place, source = get_folder(folder, checkpoint, resume)
+    driver = Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled, place)
+    return driver.run(source.all_progress if isinstance(source, Run) else source)
 
 
-def _check_fit(net: Any, points: Data, loss: Callable) -> None:
-    """Run one point through the network and the loss: shapes that do not fit are told before compiling."""
+def _check_fit(net: Any, points: Data, loss: Callable) -> Any:
+    """The output of the network for one point, which goes through the loss: shapes that do not fit are told before compiling."""
     with np.errstate(all="ignore"):
         try:
             prediction = net(points.X[:1])
@@ -141,3 +155,4 @@ def _check_fit(net: Any, points: Data, loss: Callable) -> None:
         check_targets(loss, points.yv)
     if np.shape(value) != ():
         raise ModelError(f"the loss must return one number; it returned shape {np.shape(value)}: take np.mean of it")
+    return prediction

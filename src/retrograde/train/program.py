@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from retrograde import nn, random, tree
+from retrograde import nn, random
 from retrograde import numpy as rnp
 from retrograde.control import scan
 from retrograde.optim.optimizers import end_epoch, wants_objective
 from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
+from retrograde.train.metrics import Metric
 from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
+from retrograde.train.stopping import EarlyStopping
 
 Carry = dict[str, Any]
 Row = dict[str, Any]
@@ -33,30 +35,29 @@ class Settings:
     batch: int
     shuffle: bool
     length: int
-    patience: int | None
-    accuracy: bool
+    stopping: EarlyStopping | None
+    metrics: tuple[Metric, ...] = ()
+    train_metrics: bool = False  # of the training points too
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
     penalty: Penalty | None = None
     mixup: float | None = None
     augment: Callable | None = None
 
 
-def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
+def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
         "params": params, "state": settings.optimizer.init(nn.partition(params)[0]), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
-    if watching and settings.patience is not None:
-        carry |= {"best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
-                  "best_epoch": np.zeros((), np.int64)}  # fmt: skip
-    return carry
+    return carry if settings.stopping is None else carry | settings.stopping.start(params)
 
 
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
     gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
+    stopping, stalled = settings.stopping, getattr(settings.optimizer, "stalled", None)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = regularized(points, key)
@@ -119,31 +120,23 @@ def make_program(settings: Settings) -> Callable:
         params, state, scaling, total, seen = inner
         row = {"loss": total / seen, "seen": seen}
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
+        if settings.train_metrics:
+            row |= _measured("", params(X), y)
         if Xv is not None:
-            row |= _validate(params, Xv, yv)
-            if settings.patience is not None:
-                _watch(new, row["val_loss"])
+            prediction = params(Xv)
+            row |= {"val_loss": settings.loss(prediction, yv).astype(np.float64)} | _measured("val_", prediction, yv)
         new["state"] = end_epoch(settings.optimizer, state, row.get("val_loss", row["loss"]))
+        if stopping is not None and stopping.monitor in row:  # what is not in it, the driver watches
+            stopping.watch(new, row, stalled)
         new["stop"] = over(new, limit)
         return new, row
 
-    def _validate(params: Any, Xv: Any, yv: Any) -> Row:
-        prediction = params(Xv)
-        row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
-        if settings.accuracy:
-            row["val_accuracy"] = np.mean(np.argmax(prediction, axis=-1) == yv)
-        return row
-
-    def _watch(new: Carry, loss: Any) -> None:
-        better = loss < new["lowest"]
-        new["best"] = chosen(better, new["params"], new["best"])
-        new["lowest"] = np.where(better, loss, new["lowest"])
-        new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
-        new["wait"] = np.where(better, 0, new["wait"] + 1)
+    def _measured(prefix: str, prediction: Any, y: Any) -> Row:
+        return {prefix + m.name: m(y, prediction) for m in settings.metrics if m.traced}
 
     def over(carry: Carry, limit: Any) -> Any:
         ended = carry["epoch"] >= limit
-        return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
+        return ended if stopping is None else np.logical_or(ended, stopping.ended(carry))
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
         carry = {**carry, "stop": over(carry, limit)}

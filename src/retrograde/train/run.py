@@ -31,12 +31,22 @@ class Run:
     program: Any = field(default=None, repr=False)
     starts: tuple[Run, ...] = field(default=(), repr=False)
     progress: Any = field(default=None, repr=False)
+    stopping: Any = None
 
     @property
     def score(self) -> float:
-        """What starts are ranked by: the validation loss of the parameters kept, else the last training loss."""
-        losses = self.history.get("val_loss", self.history["loss"])
-        return float(losses[self.best_epoch - 1 if self.best_epoch is not None else -1])
+        """What starts are ranked by, the lower the better: what early stopping watched (negative where more is better) for the
+        parameters kept, else their validation loss, else the last training loss.
+        """
+        values = self.history.get("val_loss", self.history["loss"])
+        if self.stopping is not None:
+            values = self.history[self.stopping.monitor] * (1.0 if self.stopping.mode == "min" else -1.0)
+        return float(values[self.best_epoch - 1 if self.best_epoch is not None else -1])
+
+    @property
+    def last(self) -> Any:
+        """The network after the last epoch, whichever was kept as `model`."""
+        return self.progress.carry["params"]
 
     @property
     def epochs(self) -> int:
@@ -70,7 +80,8 @@ class Run:
             left_out = f"; {self.skipped_updates:,} updates left out, their gradients overflowed" if self.skipped_updates else ""
             lines.append(("precision", f"{self.precision} products and held values, float32 parameters and sums{left_out}"))
         if self.best_epoch is not None:
-            lines.append(("kept", f"the parameters of epoch {self.best_epoch}, the best on validation"))
+            watched = "on validation" if self.stopping.monitor == "val_loss" else f"by {self.stopping.monitor}"
+            lines.append(("kept", f"the parameters of epoch {self.best_epoch}, the best {watched}"))
         if self.starts:
             scores = sorted(run.score for run in self.starts)
             spread = f"from {scores[0]:.6g} to {scores[-1]:.6g}, the median {scores[len(scores) // 2]:.6g}"
@@ -81,14 +92,19 @@ class Run:
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
-        """Write the model together with the optimizer's state, the random key and the history: `fit(..., resume=path)` goes on.
+        """Write the model with optimizer states, random keys and histories, of all starts: `fit(..., resume=path)` goes on.
 
         `rg.load(path)` reads the model from it, with `extra`. Replaces the file atomically.
         """
         from retrograde import save
         from retrograde.train.resume import named
 
-        save(path, self.model, extra=extra, state=named(self.progress))
+        save(path, self.model, extra=extra, state=named(self.all_progress))
+
+    @property
+    def all_progress(self) -> list[Any]:
+        """What to go on with, of each start, in the order of their seeds."""
+        return [run.progress for run in sorted(self.starts, key=lambda run: run.seed)] or [self.progress]
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses by epoch, those of other starts in grey; returns matplotlib's axes."""
