@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import DataError, ModelError
+from retrograde.io.frames import is_tabular
 from retrograde.nn import Module
+from retrograde.train.tabular import array_of
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def _pair(data: Any, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
 
 
 def _array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
+    if is_tabular(values):
+        return array_of(values, name, dtype, labels=name.endswith("y"))
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise DataError(f"{name} has masked values; fill or drop them first: x.filled(0), x.compressed()")
     try:
