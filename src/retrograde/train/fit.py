@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from retrograde import tree
 from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
-from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
+from retrograde.train.callbacks import Every
+from retrograde.train.data import Data, check_alike, check_arguments, check_takes_weights, check_whole
 from retrograde.train.driver import Driver
+from retrograde.train.given import Pass, gather
 from retrograde.train.gradient import dtype_of
 from retrograde.train.program import Settings
 from retrograde.train.run import Run
+from retrograde.train.stepped import SteppedDriver
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
 
@@ -40,6 +44,8 @@ def fit(
     dtype: Any = np.float32,
     resume: Any = None,
     precision: str | None = None,
+    target: str | Sequence[str] | None = None,
+    chunk_rows: int | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -65,6 +71,13 @@ def fit(
     65504 only: the loss is scaled, by a factor that halves, the update left out, when a gradient is not finite and doubles after
     2,000 good updates. The returned network is float32.
 
+    data may also be a table with `target=` the name or names of what to predict (pandas, polars, Arrow, the path of a CSV or
+    Parquet file or of a folder of Parquet files; `sample_weight` may be a name, too, and all other columns are features), or
+    batches (x, y) or (x, y, weight) from an iterable or from a function that returns an iterator. Memory-mapped arrays, sparse
+    matrices and Parquet files of more than 1 GiB, and batches, are streamed: read chunk by chunk, `chunk_rows` points each (by
+    default 64 MiB), while native code trains on the chunk before, and shuffled within it. `chunk_rows` streams smaller data, too.
+    See `docs/data.md`. `Every(n, f)` among the callbacks is called after each n updates.
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -87,22 +100,32 @@ def fit(
     if narrow is not None and kind != np.float32:
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
-    points = prepare(data, sample_weight, validation, kind, seed)
-    if early_stopping is not None and points.Xv is None:
+    if early_stopping is not None and validation is None:
         raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
-    batch = points.n if batch_size is None else min(int(batch_size), points.n)
-    _check_fit(nets[0], points, loss_function)
+    if chunk_rows is not None:
+        check_whole("chunk_rows", chunk_rows, 1, ", or None for 64 MiB of points")
+    how = Pass(batch_size, epochs, bool(shuffle), seed, chunk_rows)
+    given = gather(nets[0], data, target, sample_weight, validation, kind, how)
+    points = given.points
     settings = Settings(
-        loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
-        loss_function is cross_entropy and points.y.ndim == 1, narrow,
+        loss_function, optimizer, given.batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
+        loss_function is cross_entropy and points is not None and points.y.ndim == 1, narrow,
     )  # fmt: skip
-    return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
-        resume.progress if isinstance(resume, Run) else resume
-    )
+    how_long = settings, int(epochs), int(seed), callbacks, progress, compiled
+    if points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks):
+        if starts > 1:
+            raise ModelError(f"starts={starts} trains on points in memory and without Every: a stream is read for one start")
+        check = partial(_check_fit, loss_function)
+        driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
+    else:
+        _check_fit(loss_function, nets[0], points)
+        driver = Driver(nets, points, *how_long)
+    return driver.run(resume.progress if isinstance(resume, Run) else resume)
 
 
-def _check_fit(net: Any, points: Data, loss: Callable) -> None:
+def _check_fit(loss: Callable, net: Any, points: Data) -> None:
     """Run one point through the network and the loss: shapes that do not fit are told before compiling."""
+    check_alike(points)
     with np.errstate(all="ignore"):
         try:
             prediction = net(points.X[:1])

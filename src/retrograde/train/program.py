@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,8 +46,27 @@ def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> C
     return carry
 
 
+class Parts(NamedTuple):
+    """The functions a run is made of, to be compiled or interpreted; `segment.py` runs them in smaller pieces than epochs.
+
+    `update(inner, (x, y, weight), key) -> inner` is one step on one batch, where inner is (parameters, optimizer state, loss
+    scale, sum of losses, points seen); `validate(params, Xv, yv) -> figures`; `finish(carry, inner, figures) -> (carry, history
+    row)` ends an epoch; `program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)` is all of it.
+    """
+
+    update: Callable
+    validate: Callable
+    finish: Callable
+    program: Callable
+
+
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
+    return make_parts(settings).program
+
+
+def make_parts(settings: Settings) -> Parts:
+    """The functions of a run with these settings."""
 
     gradient = make_gradient(settings.loss, settings.narrow)
 
@@ -94,15 +113,16 @@ def make_program(settings: Settings) -> Callable:
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
             inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
-        params, state, scaling, total, seen = inner
-        row = {"loss": total / seen, "seen": seen}
-        new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
-        if Xv is not None:
-            row |= _validate(params, Xv, yv)
-            if settings.patience is not None:
-                _watch(new, row["val_loss"])
+        new, row = finish(carry, inner, {} if Xv is None else _validate(inner[0], Xv, yv))
         new["stop"] = over(new, limit)
         return new, row
+
+    def finish(carry: Carry, inner: tuple, figures: dict[str, Any]) -> tuple[Carry, dict[str, Any]]:
+        params, state, scaling, total, seen = inner
+        new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
+        if "wait" in carry:
+            _watch(new, figures["val_loss"])
+        return new, {"loss": total / seen, "seen": seen, **figures}
 
     def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
         prediction = params(Xv)
@@ -128,7 +148,7 @@ def make_program(settings: Settings) -> Callable:
             lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
         )
 
-    return program
+    return Parts(update, _validate, finish, program)
 
 
 def make_many(settings: Settings) -> Callable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +59,6 @@ class Columns:
 
     def split(self, table: Table, dtype: np.dtype) -> Arrays:
         """X, y and the weights of a table: y is (rows,), whole numbers as int64, for one name and (rows, columns) for several."""
-        for name in self.names:
-            table.column(name)
         X = matrix(table, self.features, dtype)
         if isinstance(self.target, str):
             y = _column(table.columns[self.target], table.path, dtype, labels=True)
@@ -69,21 +67,46 @@ class Columns:
         return X, y, None if self.weight is None else _column(table.columns[self.weight], table.path, dtype, labels=False)
 
 
-def choose(names: Sequence[str], target: Any, weight: Any, where: str) -> Columns:
-    """The target by name, the column of weights where `weight` is a name, and all other columns as features."""
-    from retrograde.io.tables import did_you_mean
+@dataclass
+class Wanted:
+    """A target, and a column of weights, by name. The first table settles the columns; all after it are read by their names."""
 
-    targets = (target,) if isinstance(target, str) else target
-    if not isinstance(targets, (list, tuple)) or not targets or not all(isinstance(name, str) for name in targets):
-        raise DataError(f'target is the name of a column or a list of names, such as "price" or ["x", "y"]; it is {target!r}')
-    by_name = weight if isinstance(weight, str) else None
-    for name in [*targets, *([by_name] if by_name is not None else [])]:
-        if name not in names:
-            raise DataError(f"{where} has no column {name!r}{did_you_mean(name, names)}")
-    features = tuple(name for name in names if name not in targets and name != by_name)
-    if not features:
-        raise DataError(f"{where} has no column but the target; a network needs features")
-    return Columns(features, target if isinstance(target, str) else tuple(targets), by_name)
+    target: Any
+    weight: str | None
+    single: Callable[[int], bool]  # whether the network, of so many features, has a single output
+    columns: Columns | None = None
+
+    def __post_init__(self) -> None:
+        names = (self.target,) if isinstance(self.target, str) else self.target
+        if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+            raise DataError(f'target is the name of a column, or a list of names such as ["x", "y"]; it is {self.target!r}')
+
+    def among(self, names: Sequence[str], where: str) -> Columns:
+        """The columns; raises `DataError` where the table does not have them."""
+        from retrograde.io.tables import did_you_mean
+
+        targets = (self.target,) if isinstance(self.target, str) else tuple(self.target)
+        others = () if self.weight is None else (self.weight,)
+        for name in self.columns.names if self.columns is not None else (*targets, *others):
+            if name not in names:
+                raise DataError(f"{where} has no column {name!r}{did_you_mean(name, names)}")
+        if self.columns is None:
+            features = tuple(name for name in names if name not in (*targets, *others))
+            if not features:
+                raise DataError(f"{where} has no column but the target; a network needs features")
+            flat = isinstance(self.target, str) and not self.single(len(features))
+            self.columns = Columns(features, self.target if flat else targets, self.weight)
+        return self.columns
+
+    def split(self, raw: Any, where: str, dtype: np.dtype) -> Arrays:
+        """X, y and the weights, if any, of an Arrow table."""
+        from retrograde.io.tables import table_of
+
+        return self.split_table(table_of(raw, where), dtype)
+
+    def split_table(self, table: Table, dtype: np.dtype) -> Arrays:
+        """X, y and the weights, if any, of a table."""
+        return self.among(list(table.columns), table.path).split(table, dtype)
 
 
 def _column(column: Column, where: str, dtype: np.dtype, labels: bool) -> np.ndarray:
@@ -93,10 +116,10 @@ def _column(column: Column, where: str, dtype: np.dtype, labels: bool) -> np.nda
     values = column.floats()
     if not (good := np.isfinite(values)).all():
         row, count = int(np.argmin(good)) + 1, int((~good).sum())
-        raise DataError(f"{name} has {count:,} missing (NaN) or infinite values, the first in row {row:,}; fill or drop them first")
+        raise DataError(f"{name} has {count:,} missing, NaN or infinite values, the first in row {row}; fill or drop them first")
     if labels and column.is_whole():
         if abs(values).max() >= 2.0**63:
-            raise DataError(f"{name} has whole numbers up to {abs(values).max():g}, too large for labels; number the classes from 0")
+            raise DataError(f"{name} has labels up to {abs(values).max():g}; number the classes from 0")
         return column.integers()
     with np.errstate(over="ignore"):
         converted = values.astype(dtype)

@@ -1,0 +1,184 @@
+"""The driver of a run that comes back to Python within an epoch: for the next chunk of a stream, or for callbacks of `Every`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from retrograde import random
+from retrograde.compile import jit
+from retrograde.errors import DataError
+from retrograde.nn.losses import cross_entropy
+from retrograde.train.callbacks import Every, Steps
+from retrograde.train.data import Data
+from retrograde.train.driver import Driver
+from retrograde.train.program import Carry, make_parts, start
+from retrograde.train.resume import resumed
+from retrograde.train.run import Run
+from retrograde.train.segment import make_segment, make_single
+from retrograde.train.stream import Chunk, Stream, chunk_of
+
+
+@dataclass
+class _Due:
+    """A callback of `Every`, with the losses and the points since its last call."""
+
+    every: Every
+    loss: float = 0.0
+    seen: float = 0.0
+
+
+class SteppedDriver(Driver):
+    """A run of one start. Points come from a `stream`, or are those in memory; validation points are in memory or a stream."""
+
+    def __init__(
+        self, *args: Any, stream: Stream | None, held: tuple[np.ndarray, np.ndarray] | Stream | None,
+        check: Callable[[Any, Data], None],
+    ):  # fmt: skip
+        super().__init__(*args)
+        self.stream, self.held, self.check = stream, held, check
+        self.due = [_Due(callback) for callback in self.callbacks if isinstance(callback, Every)]
+        self.callbacks = [callback for callback in self.callbacks if not isinstance(callback, Every)]
+        self.taken = 0  # updates
+        self.told = False  # whether a callback of `Every` ended the run
+        self.compile_seconds = 0.0
+        self.plan: Any = None
+        self.segment: Any = None
+
+    def run(self, resume: Any = None) -> Run:
+        from retrograde.train.progress import progress_bar
+
+        carry = start(self.nets[0], self.settings, random.key(self.seed), self.held is not None)
+        if resume is not None:
+            carry = self._take_up(resumed(resume, carry))
+            self.taken = super()._updates(0)
+        with progress_bar(self.progress, self.epochs) as show:
+            try:
+                while self.done[0] < self.epochs and not (self.interrupted or self.told or self._ended(carry)):
+                    carry = self._epoch(carry)
+                    show(self.done[0], self._history(), self.taken / self.seconds)
+                    if self._called_back():
+                        break
+            except KeyboardInterrupt:  # of the epoch that was begun nothing is done; what is finished is whole
+                if not any(self.done):
+                    raise
+                self.interrupted = True
+        return self._result([carry], self.compile_seconds, self.plan)
+
+    def _epoch(self, carry: Carry) -> Carry:
+        """One pass over the points, or the part of it until Ctrl-C or a callback's word."""
+        began, compiling = time.perf_counter(), self.compile_seconds
+        number, before = int(carry["epoch"]), self.taken
+        key = random.fold_in(carry["key"], carry["epoch"])
+        inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
+        try:
+            with closing(self._chunks(number, key)) as chunks:
+                for chunk in chunks:
+                    self._look_at(chunk, inner[0])
+                    inner = self._train_on(chunk, inner, key, before, number + 1)
+                    if self.interrupted or self.told:
+                        break
+        except KeyboardInterrupt:
+            if self.taken == before:
+                raise
+            self.interrupted = True
+        if self.taken == before:
+            raise DataError(f"the stream gave no points in epoch {number + 1}; let it begin anew each time it is asked")
+        after, row = self.finish(carry, inner, self._figures(inner[0]))
+        took = time.perf_counter() - began - (self.compile_seconds - compiling)
+        return self._gather([carry], [after], [{name: np.reshape(value, 1) for name, value in row.items()}], took)[0]
+
+    def _chunks(self, number: int, key: np.ndarray) -> Generator[Chunk, None, None]:
+        if self.stream is not None:
+            yield from self.stream.epoch(number)
+            return
+        n, batch = self.points.n, self.settings.batch
+        shuffled = self.settings.shuffle and batch < n
+        yield chunk_of(self.points, batch, random.permutation(random.fold_in(key, 0), n) if shuffled else np.arange(n))
+
+    def _look_at(self, chunk: Chunk, net: Any) -> None:
+        """Check the points of a chunk; make the programs when the first one is there."""
+        first = self.segment is None
+        if first or self.stream is not None:
+            X, y, weight = chunk.points
+            held = self.held if first and isinstance(self.held, tuple) else (None, None)
+            points = Data(X, y, weight, *held)
+            self.check(net, points)
+            if first:
+                self._begin(points)
+
+    def _begin(self, points: Data) -> None:
+        batch = self.settings.batch or points.n
+        labels = self.settings.loss is cross_entropy and points.y.ndim == 1
+        self.settings = replace(self.settings, batch=batch, accuracy=labels)
+        if self.stream is not None:  # what is asked of it from here on is the price of a batch; chunks are overwritten
+            self.points = Data(points.X[:batch].copy(), points.y[:batch].copy(), None, None, None)
+        parts = make_parts(self.settings)
+        functions = make_segment(parts.update), make_single(parts.update), parts.validate
+        self.segment, self.single, self.validate = (jit(f, flush_subnormals=True) if self.compiled else f for f in functions)
+        self.finish = parts.finish
+
+    def _train_on(self, chunk: Chunk, inner: tuple, key: np.ndarray, begun: int, epoch: int) -> tuple:
+        """The updates of one chunk, stopping where a callback is due; `begun` updates were made before this epoch."""
+        points, base, at = (chunk.X, chunk.y, chunk.weight), np.int64(self.taken - begun), 0
+        while at < chunk.whole and not (self.interrupted or self.told):
+            last = min([chunk.whole, *(at + due.every.n - self.taken % due.every.n for due in self.due)])
+            inner, part, reached = self._call(
+                self.segment, inner, *points, chunk.order, key, np.int64(at), np.int64(last), base
+            )
+            self._count(int(reached) - at, part, inner, epoch)
+            at = int(reached)
+        if (chunk.order is None or chunk.rest is not None) and not (self.interrupted or self.told):
+            inner, part = self._call(self.single, inner, *points, chunk.rest, key, base + at)
+            self._count(1, part, inner, epoch)
+        return inner
+
+    def _count(self, updates: int, part: tuple, inner: tuple, epoch: int) -> None:
+        """Take note of updates that were made, and call what is due after them."""
+        self.taken += updates
+        for due in self.due:
+            due.loss, due.seen = due.loss + float(part[0]), due.seen + float(part[1])
+            if self.taken % due.every.n == 0 and due.seen and not self.interrupted:
+                steps = Steps(self.taken, epoch, due.loss / due.seen, inner[0])
+                due.loss = due.seen = 0.0
+                self.told |= due.every(steps) is True
+
+    def _figures(self, net: Any) -> dict[str, Any]:
+        """The figures of the validation points; of a stream the means over its chunks, each weighing its points."""
+        if not isinstance(self.held, Stream):
+            return {} if self.held is None else self._call(self.validate, net, *self.held)
+        found, counts = [], []
+        with closing(self.held.epoch(0)) as chunks:
+            for chunk in chunks:
+                X, y, _ = chunk.points
+                self.check(net, Data(X, y, None, None, None))
+                found.append(self._call(self.validate, net, X, y))
+                counts.append(chunk.rows)
+        if not found:
+            raise DataError("the stream of validation points gave none; let it begin anew each time it is asked")
+        return {name: np.average([float(row[name]) for row in found], weights=counts) for name in found[0]}
+
+    def _call(self, program: Any, *args: Any) -> Any:
+        """Run a program, compiled for these shapes if it is not yet; Ctrl-C meanwhile is remembered."""
+        if not self.compiled:
+            with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
+                return program(*args)
+        began = time.perf_counter()
+        plan = program.lower(*args)
+        self.compile_seconds += time.perf_counter() - began
+        self.plan = self.plan or plan
+        found, stopped = program.run_interruptible(*args)
+        self.interrupted |= stopped
+        return found
+
+    def _updates(self, i: int) -> int:
+        return self.taken
+
+    def _run_of(self, i: int, *args: Any) -> Run:
+        run = super()._run_of(i, *args)
+        return run if self.stream is None else replace(run, points=int(run.progress.rows["seen"].max()))
