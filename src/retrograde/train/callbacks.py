@@ -34,7 +34,8 @@ class Steps:
 class Every:
     """Among the callbacks of `fit`: call `f(steps)` after each `n` updates; True ends the run. See `Steps`.
 
-    The updates between two calls run as one piece of native code. The run comes to the same bits as without.
+    The updates between two calls run as one piece of native code. The run comes to the same bits whatever n is. Without `Every`
+    it makes the same updates, but in other code (all of the run is one program), which may round the last bit of a sum otherwise.
     """
 
     n: int

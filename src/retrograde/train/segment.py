@@ -13,25 +13,28 @@ from retrograde.control import scan
 
 
 def make_segment(update: Callable) -> Callable:
-    """`segment(inner, X, y, weight, order, key, first, last, before) -> (inner, part, reached)`, to be compiled or interpreted.
+    """`segment(inner, X, y, weight, order, key, before, count) -> (inner, part, made)`, to be compiled or interpreted.
 
-    Makes the updates `first` to `last` of the rows of `order`, (most, batch); `before` updates came before the first row of it
-    in this epoch. `part` is the sum of the losses of these updates and the points they saw; `reached` is `last`, unless Ctrl-C
-    ended it before.
+    Makes the first `count` updates: on the rows that `order`, (most, batch), lists or, without one, on the points one after
+    another, (most, batch, ...). `before` updates came earlier in this epoch. `part` is the sum of the losses of these updates and
+    the points they saw; `made` is `count`, unless Ctrl-C came before.
     """
 
     def segment(
-        inner: tuple, X: Any, y: Any, weight: Any, order: Any, key: Any, first: Any, last: Any, before: Any
+        inner: tuple, X: Any, y: Any, weight: Any, order: Any, key: Any, before: Any, count: Any
     ) -> tuple[tuple, tuple, Any]:
-        def step(carry: tuple, x: None) -> tuple[tuple, None]:
-            at, inner, part, _ = carry
-            rows = rnp.take(order, at, axis=0)
-            inner, part = _apart(update, inner, part, _take(X, y, weight, rows), random.fold_in(key, before + at + 1))
-            return (at + 1, inner, part, at + 1 >= last), None
+        def step(carry: tuple, at: tuple) -> tuple[tuple, None]:
+            made, inner, part, _ = carry
+            points, i = at
+            points = points if order is None else _take(X, y, weight, points)
+            inner, part = _apart(update, inner, part, points, random.fold_in(key, before + i + 1))
+            return (made + 1, inner, part, made + 1 >= count), None
 
-        start = (first, inner, (np.zeros(()), np.zeros(())), first >= last)
-        (at, inner, part, _), _ = scan(step, start, length=len(order), exit=lambda carry: carry[3])
-        return inner, part, at
+        batches = (X, y, weight) if order is None else order
+        start = (np.int64(0), inner, (np.zeros(()), np.zeros(())), count <= 0)
+        steps = np.arange(len(X if order is None else order))
+        (made, inner, part, _), _ = scan(step, start, (batches, steps), exit=lambda carry: carry[3])
+        return inner, part, made
 
     return segment
 
@@ -41,7 +44,13 @@ def make_single(update: Callable) -> Callable:
 
     def single(inner: tuple, X: Any, y: Any, weight: Any, rows: Any, key: Any, before: Any) -> tuple[tuple, tuple]:
         points = (X, y, weight) if rows is None else _take(X, y, weight, rows)
-        return _apart(update, inner, (np.zeros(()), np.zeros(())), points, random.fold_in(key, before + 1))
+
+        def step(carry: tuple, x: None) -> tuple[tuple, None]:
+            inner, part = carry
+            return _apart(update, inner, part, points, random.fold_in(key, before + 1)), None
+
+        # in a loop, as in the whole run: what is in one is compiled to other code, which may round otherwise
+        return scan(step, (inner, (np.zeros(()), np.zeros(()))), length=1)[0]
 
     return single
 

@@ -21,7 +21,7 @@ from retrograde.train.program import Carry, make_parts, start
 from retrograde.train.resume import resumed
 from retrograde.train.run import Run
 from retrograde.train.segment import make_segment, make_single
-from retrograde.train.stream import Chunk, Stream, chunk_of
+from retrograde.train.stream import Chunk, Stream
 
 
 @dataclass
@@ -97,9 +97,12 @@ class SteppedDriver(Driver):
         if self.stream is not None:
             yield from self.stream.epoch(number)
             return
-        n, batch = self.points.n, self.settings.batch
-        shuffled = self.settings.shuffle and batch < n
-        yield chunk_of(self.points, batch, random.permutation(random.fold_in(key, 0), n) if shuffled else np.arange(n))
+        p, batch = self.points, self.settings.batch
+        if batch >= p.n:  # the full batch is one update, on the points as they lie
+            batch = p.n + 1
+        shuffled = self.settings.shuffle and batch < p.n
+        order = random.permutation(random.fold_in(key, 0), p.n) if shuffled else None
+        yield Chunk(p.X, p.y, p.weight, p.n, batch, order)
 
     def _look_at(self, chunk: Chunk, net: Any) -> None:
         """Check the points of a chunk; make the programs when the first one is there."""
@@ -125,16 +128,17 @@ class SteppedDriver(Driver):
 
     def _train_on(self, chunk: Chunk, inner: tuple, key: np.ndarray, begun: int, epoch: int) -> tuple:
         """The updates of one chunk, stopping where a callback is due; `begun` updates were made before this epoch."""
-        points, base, at = (chunk.X, chunk.y, chunk.weight), np.int64(self.taken - begun), 0
+        at, before = 0, self.taken - begun
+        most = min([chunk.most(), *(due.every.n for due in self.due)])
         while at < chunk.whole and not (self.interrupted or self.told):
             last = min([chunk.whole, *(at + due.every.n - self.taken % due.every.n for due in self.due)])
-            inner, part, reached = self._call(
-                self.segment, inner, *points, chunk.order, key, np.int64(at), np.int64(last), base
-            )
-            self._count(int(reached) - at, part, inner, epoch)
-            at = int(reached)
-        if (chunk.order is None or chunk.rest is not None) and not (self.interrupted or self.told):
-            inner, part = self._call(self.single, inner, *points, chunk.rest, key, base + at)
+            points = chunk.batches(at, last, most)
+            inner, part, made = self._call(self.segment, inner, *points, key, np.int64(before + at), np.int64(last - at))
+            self._count(int(made), part, inner, epoch)
+            at += int(made)
+        rest = chunk.rest()
+        if rest is not None and not (self.interrupted or self.told):
+            inner, part = self._call(self.single, inner, *rest, key, np.int64(before + at))
             self._count(1, part, inner, epoch)
         return inner
 

@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,22 +24,62 @@ PLACES = 8  # that a chunk's rows come from
 
 @dataclass(frozen=True)
 class Chunk:
-    """Points in memory, and the order to take them in: `order` (most, batch) lists the rows of `whole` full batches, `rest` those
-    of a smaller one after them. Without an order all of the points are one batch.
-    """
+    """Points in memory, the first `rows` of these arrays, as batches in this order (None: as they lie)."""
 
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
     rows: int
+    batch: int
     order: np.ndarray | None = None
-    whole: int = 0
-    rest: np.ndarray | None = None
 
     @property
     def points(self) -> Arrays:
         """The rows that are filled."""
-        return self.X[: self.rows], self.y[: self.rows], None if self.weight is None else self.weight[: self.rows]
+        return self._slice(0, self.rows)
+
+    @property
+    def whole(self) -> int:
+        """The number of full batches."""
+        return self.rows // self.batch
+
+    def most(self) -> int:
+        """Of how many batches the arrays have room for."""
+        return len(self.X if self.order is None else self.order) // self.batch
+
+    def batches(self, first: int, last: int, most: int) -> tuple:
+        """X, y, weight and order for `most` updates, of which those with the batches `first` to `last` are to be made.
+
+        Without an order the points are (most, batch, ...); else they are all there, and the order is (most, batch).
+        """
+        a, b, room = first * self.batch, last * self.batch, most * self.batch
+        if self.order is not None:
+            return self.X, self.y, self.weight, _room(self.order, a, b, room).reshape(most, self.batch)
+        held = (None if v is None else _room(v, a, b, room) for v in (self.X, self.y, self.weight))
+        return *(None if v is None else v.reshape(most, self.batch, *v.shape[1:]) for v in held), None
+
+    def rest(self) -> tuple | None:
+        """X, y, weight and the rows (None: all) of the smaller batch at the end, if there is one."""
+        a = self.whole * self.batch
+        if a == self.rows:
+            return None
+        return (*self._slice(a, self.rows), None) if self.order is None else (*self._arrays, self.order[a : self.rows])
+
+    @property
+    def _arrays(self) -> Arrays:
+        return self.X, self.y, self.weight
+
+    def _slice(self, a: int, b: int) -> Arrays:
+        return self.X[a:b], self.y[a:b], None if self.weight is None else self.weight[a:b]
+
+
+def _room(values: np.ndarray, a: int, b: int, room: int) -> np.ndarray:
+    """An array of `room` rows that begins with those from a to b: a view where it can be."""
+    if a + room <= len(values):
+        return values[a : a + room]
+    copy = np.zeros((room, *values.shape[1:]), values.dtype)
+    copy[: b - a] = values[a:b]
+    return copy
 
 
 class Stream:
@@ -68,7 +107,8 @@ class Stream:
         rng = np.random.default_rng((self.seed, number)) if self.shuffle else None
         pieces = self.source.pieces(rng, self._piece_rows())
         if self.batch is None:
-            yield from (Chunk(*piece, len(piece[0])) for piece in itertools.takewhile(lambda _: not self.stopped, pieces))
+            for piece in pieces:
+                yield Chunk(*piece, len(piece[0]), len(piece[0]) + 1)  # less than a full batch: a single update
             return
         buffer, filled, first = None, 0, None
         for piece in pieces:
@@ -106,10 +146,11 @@ class Stream:
         return next(self.buffers)
 
     def _cut(self, buffer: Arrays, filled: int, batch: int, rng: np.random.Generator | None) -> Chunk:
-        whole, order = filled // batch, np.zeros(len(buffer[0]), np.int64)
-        order[:filled] = np.arange(filled) if rng is None else rng.permutation(filled)
-        rest = order[whole * batch : filled] if filled % batch else None
-        return Chunk(*buffer, filled, order.reshape(-1, batch), whole, rest)
+        order = None
+        if rng is not None:
+            order = np.zeros(len(buffer[0]), np.int64)
+            order[:filled] = rng.permutation(filled)
+        return Chunk(*buffer, filled, batch, order)
 
 
 def _check_alike(piece: Arrays, first: Arrays) -> None:
@@ -121,12 +162,3 @@ def _check_alike(piece: Arrays, first: Arrays) -> None:
                 f"the {name} of all batches must be alike: the first has rows of {b.dtype} {b.shape[1:]}, another of {a.dtype} "
                 f"{a.shape[1:]}; batch_size=None takes batches of different shapes as they come"
             )
-
-
-def chunk_of(points: Any, batch: int, order: np.ndarray) -> Chunk:
-    """All points in memory as one chunk, in this order."""
-    n, whole = points.n, points.n // batch
-    if batch >= n:
-        return Chunk(points.X, points.y, points.weight, n)
-    rows = order[: whole * batch].reshape(whole, batch)
-    return Chunk(points.X, points.y, points.weight, n, rows, whole, order[whole * batch :] if n % batch else None)
