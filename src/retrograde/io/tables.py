@@ -205,6 +205,8 @@ def _column(path: str | Path, name: str, values: pa.ChunkedArray | pa.Array, as_
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     t = array.type
     if pa.types.is_dictionary(t):
+        if pa.types.is_string_view(t.value_type):  # which Arrow cannot decode
+            array = array.cast(pa.dictionary(t.index_type, pa.large_string()))
         array = array.dictionary_decode()
         t = array.type
         as_text = True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 _UNFIT = {
-    "text": "text; encode it as numbers first (pandas.get_dummies makes a column a category) or leave it out",
+    "text": "text or categories; encode it as numbers first (pandas.get_dummies: a column a category) or leave it out",
     "date": "dates; make numbers of them first, such as days since one of them, or leave the column out",
     "empty": "no values; leave it out",
 }
