@@ -92,7 +92,8 @@ def test_tables_without_rows_or_with_a_name_twice():
 def test_a_pair_of_tables_is_the_pair_of_arrays():
     alone = rg.fit(nn.Linear(3, 1), (X, Y[:, None]), **SETTINGS)
     features, target = TABLE[["a", "b", "c"]], TABLE[["y"]]
-    for pair in ((features, target), (pa.Table.from_pandas(features, preserve_index=False), target), (X.tolist(), Y[:, None].tolist())):
+    arrow = pa.Table.from_pandas(features, preserve_index=False)
+    for pair in ((features, target), (arrow, target), (X.tolist(), Y[:, None].tolist())):
         assert bits(rg.fit(nn.Linear(3, 1), pair, **SETTINGS)) == bits(alone)
 
 
@@ -146,7 +147,7 @@ def test_labels_several_targets_weights_and_validation_by_name():
         ((X, Y), {"target": "y"}, DataError, "is a pair"),
         (TABLE, {"target": "y"}, ModelError, "does not take the 4 columns"),
         (TABLE, {"target": "y", "sample_weight": "w"}, DataError, "no column 'w'"),
-        (TABLE.drop(columns="label"), {"target": "y", "validation": TABLE[["a", "y"]]}, DataError, "validation has no column 'b'"),
+        (TABLE.drop(columns="label"), {"target": "y", "validation": TABLE[["a", "y"]]}, DataError, "has no column 'b'"),
         ("nowhere.parquet", {"target": "y"}, DataError, "there is no file"),
     ],
 )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class SteppedDriver(Driver):
         self.compile_seconds = 0.0
         self.plan: Any = None
         self.segment: Any = None
+        permute = partial(_permuted, 0 if stream is not None else self.points.n)
+        self.permute = jit(permute) if self.compiled else permute
 
     def run(self, resume: Any = None) -> Run:
         from retrograde.train.progress import progress_bar
@@ -98,11 +101,10 @@ class SteppedDriver(Driver):
             yield from self.stream.epoch(number)
             return
         p, batch = self.points, self.settings.batch
-        if batch >= p.n:  # the full batch is one update, on the points as they lie
-            batch = p.n + 1
-        shuffled = self.settings.shuffle and batch < p.n
-        order = random.permutation(random.fold_in(key, 0), p.n) if shuffled else None
-        yield Chunk(p.X, p.y, p.weight, p.n, batch, order)
+        if batch >= p.n:
+            yield Chunk(p.X, p.y, p.weight, p.n, p.n + 1)  # less than a full batch: a single update
+            return
+        yield Chunk(p.X, p.y, p.weight, p.n, batch, np.asarray(self.permute(key)) if self.settings.shuffle else None)
 
     def _look_at(self, chunk: Chunk, net: Any) -> None:
         """Check the points of a chunk; make the programs when the first one is there."""
@@ -186,3 +188,8 @@ class SteppedDriver(Driver):
     def _run_of(self, i: int, *args: Any) -> Run:
         run = super()._run_of(i, *args)
         return run if self.stream is None else replace(run, points=int(run.progress.rows["seen"].max()))
+
+
+def _permuted(n: int, key: np.ndarray) -> Any:
+    """The order of an epoch in memory, as `program.py` draws it."""
+    return random.permutation(random.fold_in(key, 0), n)
