@@ -262,3 +262,42 @@ def test_a_damaged_folder_is_named(tmp_path):
     (tmp_path / "bad.parquet").unlink()
     with pytest.raises(DataError, match="no Parquet files are in it"):
         fit(tmp_path, target="y")
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+import retrograde as rg
+from retrograde import nn
+
+net = nn.Sequential(nn.Linear(32, 8), nn.Tanh(), nn.Linear(8, 1))
+
+def source(n):
+    x, y = np.ones((1000, 32), np.float32), np.ones((1000, 1), np.float32)
+    return {"lambda": lambda: ((x + i, y) for i in range(n)), "parquet": sys.argv[2]}[sys.argv[1]]
+
+def run(n, data):
+    rg.fit(net, data, target=None if callable(data) else "y", epochs=1, batch_size=500, chunk_rows=64_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+before = run(200, source(200) if sys.argv[1] == "lambda" else sys.argv[3])
+print(run(4000, source(4000)) - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lambda", "parquet"])
+def test_memory_is_that_of_the_chunks(kind, tmp_path):
+    """500 MB of a function's, 130 MB of a file, both after 26 MB of the like: chunks of 8 MB are all that is held."""
+    import subprocess
+    import sys
+
+    rows = pa.table({f"x{i}": np.ones(20_000, np.float32) * i for i in range(32)} | {"y": np.ones(20_000, np.float32)})
+    for name, groups in (("large", 50), ("small", 10)):
+        with parquet.ParquetWriter(tmp_path / name, rows.schema, use_dictionary=False, compression="none") as file:
+            for _ in range(groups):
+                file.write_table(rows)
+        (tmp_path / name).rename(tmp_path / f"{name}.parquet")
+    command = [sys.executable, "-c", PEAK, kind, str(tmp_path / "large.parquet"), str(tmp_path / "small.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000  # KiB
