@@ -167,6 +167,7 @@ def test_batches_as_they_come():
 
     run = fit(stream, batch_size=None, callbacks=[rg.train.Every(1, lambda s: seen.append((s.step, s.epoch)))])
     assert run.updates == 12 and run.points == 20 and seen[3:6] == [(4, 1), (5, 2), (6, 2)]
+    assert "3 epochs, 12 in all" in run.summary() and "as the stream gave them" in run.summary()
     params, state = NET.init(4), optim.SGD(0.05).init(NET.init(4))
     for _ in range(3):
         for x, y, w in stream():
@@ -187,6 +188,12 @@ def test_small_files_and_sparse_matrices_are_held_large_ones_streamed(mapped, mo
     monkeypatch.setattr(sources, "HELD", 1000)
     assert isinstance(sources.resolve(mapped, "data", None, None, F32, False), ArraySource)
     assert isinstance(sources.resolve((X, Y), "data", None, None, F32, False), sources.Pair)
+
+
+def test_progress_and_the_summary_of_a_stream(mapped, capsys):
+    run = fit(mapped, chunk_rows=48, progress=True)
+    assert "3/3" in capsys.readouterr().out
+    assert "13 an epoch, 3 epochs, 39 in all" in run.summary() and "16 (mini-batch)" in run.summary()
 
 
 def test_errors_of_the_reader_come_as_they_are():

@@ -167,12 +167,23 @@ def _of_table(data: Any, name: str, weight: Any, wanted: Wanted, dtype: np.dtype
             if weight is not None and wanted.weight is None:
                 raise DataError(f"{path} is streamed, so sample_weight must be the name of a column of it")
             return source
-        parts = list(source.pieces(None, 2**20))
-        X, y = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        own = None if wanted.weight is None else np.concatenate([part[2] for part in parts if part[2] is not None])
+        X, y, own = _whole(source)
     else:
         X, y, own = wanted.split_table(read_table(path), dtype)
     return Pair(X, y, weight if own is None else own)
+
+
+def _whole(source: ParquetSource) -> Arrays:
+    """All of a source, each array written once."""
+    made: list[np.ndarray | None] = []
+    at = 0
+    for piece in source.pieces(None, 2**16):
+        made = made or [None if v is None else np.empty((source.rows or 0, *v.shape[1:]), v.dtype) for v in piece]
+        for into, values in zip(made, piece):
+            if into is not None and values is not None:
+                into[at : at + len(values)] = values
+        at += len(piece[0])
+    return tuple(made)  # type: ignore[return-value]
 
 
 def _is_sparse(values: Any) -> bool:

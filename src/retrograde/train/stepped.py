@@ -187,7 +187,9 @@ class SteppedDriver(Driver):
 
     def _run_of(self, i: int, *args: Any) -> Run:
         run = super()._run_of(i, *args)
-        return run if self.stream is None else replace(run, points=int(run.progress.rows["seen"].max()))
+        if self.stream is None:
+            return run
+        return replace(run, points=int(run.progress.rows["seen"].max()), batch_size=self.stream.batch or 0)
 
 
 def _permuted(n: int, key: np.ndarray) -> Any:
