@@ -70,6 +70,16 @@ def test_true_ends_the_run_in_the_middle_of_an_epoch(compiled):
     assert len(run.history["loss"]) == 2
 
 
+def test_ctrl_c_in_a_callback_keeps_what_is_done():
+    def interrupt(steps):
+        if steps.step == 9:
+            raise KeyboardInterrupt
+
+    run = fit([Every(3, interrupt)], validation=0.2)
+    assert run.interrupted and run.updates == 9 and run.epochs == 2
+    assert bits(run) == bits(fit([Every(3, lambda s: s.step == 9)], validation=0.2))
+
+
 def test_a_run_goes_on_with_its_steps():
     seen = []
     whole, half = fit([Every(2, lambda _: None)], epochs=3), fit([Every(2, lambda _: None)], epochs=2)

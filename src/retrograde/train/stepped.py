@@ -45,7 +45,8 @@ class SteppedDriver(Driver):
         self.stream, self.held, self.check = stream, held, check
         self.due = [_Due(callback) for callback in self.callbacks if isinstance(callback, Every)]
         self.callbacks = [callback for callback in self.callbacks if not isinstance(callback, Every)]
-        self.taken = 0  # updates
+        self.taken = self.begun = 0  # updates made, and those of them before the epoch that goes on
+        self.inner: tuple = ()  # what an update takes and gives
         self.told = False  # whether a callback of `Every` ended the run
         self.compile_seconds = 0.0
         self.plan: Any = None
@@ -59,7 +60,7 @@ class SteppedDriver(Driver):
         carry = start(self.nets[0], self.settings, random.key(self.seed), self.held is not None)
         if resume is not None:
             carry = self._take_up(resumed(resume, carry))
-            self.taken = super()._updates(0)
+            self.taken = self.begun = super()._updates(0)
         with progress_bar(self.progress, self.epochs) as show:
             try:
                 while self.done[0] < self.epochs and not (self.interrupted or self.told or self._ended(carry)):
@@ -67,32 +68,32 @@ class SteppedDriver(Driver):
                     show(self.done[0], self._history(), self.taken / self.seconds)
                     if self._called_back():
                         break
-            except KeyboardInterrupt:  # of the epoch that was begun nothing is done; what is finished is whole
+            except KeyboardInterrupt:  # no figures of the epoch that was begun; what is finished is whole
                 if not any(self.done):
                     raise
-                self.interrupted = True
+                self.interrupted, self.taken = True, self.begun
         return self._result([carry], self.compile_seconds, self.plan)
 
     def _epoch(self, carry: Carry) -> Carry:
         """One pass over the points, or the part of it until Ctrl-C or a callback's word."""
         began, compiling = time.perf_counter(), self.compile_seconds
-        number, before = int(carry["epoch"]), self.taken
+        number, self.begun = int(carry["epoch"]), self.taken
         key = random.fold_in(carry["key"], carry["epoch"])
-        inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
+        self.inner = (carry["params"], carry["state"], carry["scaling"], np.zeros(()), np.zeros(()))
         try:
             with closing(self._chunks(number, key)) as chunks:
                 for chunk in chunks:
-                    self._look_at(chunk, inner[0])
-                    inner = self._train_on(chunk, inner, key, before, number + 1)
+                    self._look_at(chunk)
+                    self._train_on(chunk, key, number + 1)
                     if self.interrupted or self.told:
                         break
         except KeyboardInterrupt:
-            if self.taken == before:
+            if self.taken == self.begun:
                 raise
             self.interrupted = True
-        if self.taken == before:
+        if self.taken == self.begun:
             raise DataError(f"the stream gave no points in epoch {number + 1}; let it begin anew each time it is asked")
-        after, row = self.finish(carry, inner, self._figures(inner[0]))
+        after, row = self.finish(carry, self.inner, self._figures(self.inner[0]))
         took = time.perf_counter() - began - (self.compile_seconds - compiling)
         return self._gather([carry], [after], [{name: np.reshape(value, 1) for name, value in row.items()}], took)[0]
 
@@ -106,14 +107,14 @@ class SteppedDriver(Driver):
             return
         yield Chunk(p.X, p.y, p.weight, p.n, batch, np.asarray(self.permute(key)) if self.settings.shuffle else None)
 
-    def _look_at(self, chunk: Chunk, net: Any) -> None:
+    def _look_at(self, chunk: Chunk) -> None:
         """Check the points of a chunk; make the programs when the first one is there."""
         first = self.segment is None
         if first or self.stream is not None:
             X, y, weight = chunk.points
             held = self.held if first and isinstance(self.held, tuple) else (None, None)
             points = Data(X, y, weight, *held)
-            self.check(net, points)
+            self.check(self.inner[0], points)
             if first:
                 self._begin(points)
 
@@ -128,59 +129,68 @@ class SteppedDriver(Driver):
         self.segment, self.single, self.validate = (jit(f, flush_subnormals=True) if self.compiled else f for f in functions)
         self.finish = parts.finish
 
-    def _train_on(self, chunk: Chunk, inner: tuple, key: np.ndarray, begun: int, epoch: int) -> tuple:
-        """The updates of one chunk, stopping where a callback is due; `begun` updates were made before this epoch."""
-        at, before = 0, self.taken - begun
+    def _train_on(self, chunk: Chunk, key: np.ndarray, epoch: int) -> None:
+        """The updates of one chunk, stopping where a callback is due."""
+        at = 0
         most = min([chunk.most(), *(due.every.n for due in self.due)])
         while at < chunk.whole and not (self.interrupted or self.told):
             last = min([chunk.whole, *(at + due.every.n - self.taken % due.every.n for due in self.due)])
             points = chunk.batches(at, last, most)
-            inner, part, made = self._call(self.segment, inner, *points, key, np.int64(before + at), np.int64(last - at))
-            self._count(int(made), part, inner, epoch)
+            before = np.int64(self.taken - self.begun)
+            found, stopped = self._call(self.segment, self.inner, *points, key, before, np.int64(last - at))
+            self.inner, part, made = found
+            self.interrupted |= stopped
             at += int(made)
+            self._count(int(made), part, epoch)
         rest = chunk.rest()
         if rest is not None and not (self.interrupted or self.told):
-            inner, part = self._call(self.single, inner, *rest, key, np.int64(before + at))
-            self._count(1, part, inner, epoch)
-        return inner
+            (self.inner, part), stopped = self._call(self.single, self.inner, *rest, key, np.int64(self.taken - self.begun))
+            self.interrupted |= stopped
+            self._count(1, part, epoch)
 
-    def _count(self, updates: int, part: tuple, inner: tuple, epoch: int) -> None:
+    def _count(self, updates: int, part: tuple, epoch: int) -> None:
         """Take note of updates that were made, and call what is due after them."""
         self.taken += updates
         for due in self.due:
             due.loss, due.seen = due.loss + float(part[0]), due.seen + float(part[1])
             if self.taken % due.every.n == 0 and due.seen and not self.interrupted:
-                steps = Steps(self.taken, epoch, due.loss / due.seen, inner[0])
+                steps = Steps(self.taken, epoch, due.loss / due.seen, self.inner[0])
                 due.loss = due.seen = 0.0
                 self.told |= due.every(steps) is True
 
     def _figures(self, net: Any) -> dict[str, Any]:
         """The figures of the validation points; of a stream the means over its chunks, each weighing its points."""
         if not isinstance(self.held, Stream):
-            return {} if self.held is None else self._call(self.validate, net, *self.held)
+            return {} if self.held is None else self._validate(net, *self.held)
         found, counts = [], []
         with closing(self.held.epoch(0)) as chunks:
             for chunk in chunks:
                 X, y, _ = chunk.points
                 self.check(net, Data(X, y, None, None, None))
-                found.append(self._call(self.validate, net, X, y))
+                found.append(self._validate(net, X, y))
                 counts.append(chunk.rows)
         if not found:
             raise DataError("the stream of validation points gave none; let it begin anew each time it is asked")
         return {name: np.average([float(row[name]) for row in found], weights=counts) for name in found[0]}
 
-    def _call(self, program: Any, *args: Any) -> Any:
-        """Run a program, compiled for these shapes if it is not yet; Ctrl-C meanwhile is remembered."""
+    def _call(self, program: Any, *args: Any) -> tuple[Any, bool]:
+        """Run a program, compiled for these shapes if it is not yet; returns its result, and whether Ctrl-C ended it before."""
         if not self.compiled:
             with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
-                return program(*args)
+                return program(*args), False
+        self._compile(program, *args)
+        return program.run_interruptible(*args)
+
+    def _validate(self, *args: Any) -> dict[str, Any]:
+        if self.compiled:
+            self._compile(self.validate, *args)
+        return self.validate(*args)
+
+    def _compile(self, program: Any, *args: Any) -> None:
         began = time.perf_counter()
         plan = program.lower(*args)
         self.compile_seconds += time.perf_counter() - began
         self.plan = self.plan or plan
-        found, stopped = program.run_interruptible(*args)
-        self.interrupted |= stopped
-        return found
 
     def _updates(self, i: int) -> int:
         return self.taken
