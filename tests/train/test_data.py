@@ -154,3 +154,23 @@ def test_labels_several_targets_weights_and_validation_by_name():
 def test_what_does_not_fit_is_told(data, settings, error, message):
     with pytest.raises(error, match=message):
         rg.fit(nn.Linear(3, 1), data, **settings)
+
+
+def test_batches_that_are_tables_and_partitions_that_are_columns(tmp_path):
+    table = TABLE.drop(columns="label")
+    table.to_csv(tmp_path / "t.csv", index=False, float_format="%.9g")
+    settings = SETTINGS | {"shuffle": False, "target": "y"}
+    alone = rg.fit(nn.Linear(3, 1), table, chunk_rows=16, **settings)
+    chunks = rg.fit(nn.Linear(3, 1), lambda: pd.read_csv(tmp_path / "t.csv", chunksize=7), **settings)
+    assert bits(chunks) == bits(alone)
+    turned = table[["c", "y", "b", "a"]]
+    mixed = rg.fit(nn.Linear(3, 1), lambda: iter([table[:20], turned[20:]]), **settings)  # read by name, not by place
+    assert bits(mixed) == bits(alone)
+    reader = pa.Table.from_pandas(table, preserve_index=False).to_reader(max_chunksize=9)
+    once = rg.fit(nn.Linear(3, 1), reader, **settings | {"epochs": 1})
+    assert once.history["loss"][0] == alone.history["loss"][0]
+    for part in (0, 1):
+        (tmp_path / "hive" / f"c={part}").mkdir(parents=True)
+        table[part::2][["a", "b", "y"]].to_parquet(tmp_path / "hive" / f"c={part}" / "0.parquet", index=False)
+    ordered = pd.concat([table[part::2].assign(c=float(part)) for part in (0, 1)])[["a", "b", "c", "y"]]
+    assert bits(rg.fit(nn.Linear(3, 1), tmp_path / "hive", **settings)) == bits(rg.fit(nn.Linear(3, 1), ordered, **settings))
