@@ -19,7 +19,7 @@ import retrograde as rg
 from retrograde.cli import main
 from retrograde.cli.app import app
 from retrograde.cli.predicting import load_table_model
-from retrograde.cli.tables import read_table
+from retrograde.io.tables import read_table
 
 FAST = ["--hidden", "8", "--epochs", "30", "--quiet"]
 

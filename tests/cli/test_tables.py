@@ -10,9 +10,9 @@ import pytest
 from pyarrow import parquet
 
 from retrograde.cli.preprocess import MISSING, MOST_CATEGORIES, Preprocessor, feature_columns, sklearn_pipeline, stack
-from retrograde.cli.tables import read_table
 from retrograde.cli.target import Target, infer_target, split_rows
 from retrograde.errors import DataError, ModelFileError
+from retrograde.io.tables import read_table
 
 MIXED = """age,city, member,when,score
 31, Paris,true,2024-01-02,1.5

@@ -13,10 +13,10 @@ import pyarrow as pa
 from retrograde.cli.network import softmax
 from retrograde.cli.preprocess import MISSING, Preprocessor
 from retrograde.cli.scores import outputs, score
-from retrograde.cli.tables import Table, is_parquet, read_table
 from retrograde.cli.target import Target
 from retrograde.cli.training import KIND
 from retrograde.errors import DataError, ModelFileError
+from retrograde.io.tables import Table, is_parquet, read_table
 
 
 def predict_table(model: str, path: str, out: str | None) -> None:

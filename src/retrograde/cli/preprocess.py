@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.cli.tables import Column, Table, as_number, did_you_mean
 from retrograde.errors import DataError, ModelFileError
+from retrograde.io.tables import Column, Table, as_number, did_you_mean
 
 MISSING = "(missing)"
 MOST_CATEGORIES = 100

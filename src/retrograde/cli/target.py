@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.cli.tables import Column, as_number
 from retrograde.errors import DataError, ModelFileError
+from retrograde.io.tables import Column, as_number
 
 FEW = 20
 """Integers with at most this many different values are taken as classes."""

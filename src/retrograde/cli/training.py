@@ -11,9 +11,9 @@ import numpy as np
 from retrograde.cli.network import build, choose, make_optimizer, parse_hidden
 from retrograde.cli.preprocess import Preprocessor, feature_columns
 from retrograde.cli.scores import outputs, score
-from retrograde.cli.tables import Table, read_table
 from retrograde.cli.target import Target, infer_target, split_rows
 from retrograde.errors import DataError, ModelError
+from retrograde.io.tables import Table, read_table
 
 KIND = "table"
 FEWEST_ROWS = 5

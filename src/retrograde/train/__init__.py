@@ -1,9 +1,10 @@
-"""Training: `fit`, the `Run` it returns, what it is told to stop and to keep, and loggers among its callbacks."""
+"""Training: `fit`, the `Run` it returns, how to stop and what to keep, loggers, `Every` for callbacks within an epoch."""
 
+from retrograde.train.callbacks import Every, Steps
 from retrograde.train.fit import fit
 from retrograde.train.folder import Checkpoints
 from retrograde.train.loggers import MLflow, TensorBoard
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
 
-__all__ = ["Checkpoints", "EarlyStopping", "MLflow", "Run", "TensorBoard", "fit"]
+__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Run", "Steps", "TensorBoard", "fit"]

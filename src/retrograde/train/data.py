@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import DataError, ModelError
+from retrograde.io.frames import is_tabular
 from retrograde.nn import Module
+from retrograde.train.tabular import array_of
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,10 @@ class Data:
         return len(self.X)
 
 
-def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, seed: int) -> Data:
+def prepare(data: tuple[Any, Any], sample_weight: Any, validation: Any, dtype: np.dtype, seed: int) -> Data:
     """Check and convert `(X, y)`, and split off or take the validation points."""
-    X, y = _pair(data, "data", dtype)
-    weight = None
-    if sample_weight is not None:
-        weight = _array(sample_weight, "sample_weight", dtype)
-        if weight.shape != (len(X),) or (weight < 0).any() or weight.sum() <= 0:
-            raise DataError(f"sample_weight must be {len(X)} non-negative numbers, not all 0; its shape is {weight.shape}")
+    X, y = pair(data, "data", dtype)
+    weight = None if sample_weight is None else check_weights(sample_weight, len(X), dtype)
     if validation is None:
         return Data(X, y, weight, None, None)
     if isinstance(validation, (int, float, np.number)) and not isinstance(validation, bool):
@@ -46,10 +44,15 @@ def prepare(data: Any, sample_weight: Any, validation: Any, dtype: np.dtype, see
         held = _spread(y, count, seed)
         kept = np.setdiff1d(np.arange(len(X)), held)
         return Data(X[kept], y[kept], None if weight is None else weight[kept], X[held], y[held])
-    Xv, yv = _pair(validation, "validation", dtype)
-    if Xv.shape[1:] != X.shape[1:] or yv.shape[1:] != y.shape[1:] or yv.dtype != y.dtype:
-        raise DataError(f"validation points of shapes {Xv.shape}, {yv.shape} do not match training's {X.shape}, {y.shape}")
-    return Data(X, y, weight, Xv, yv)
+    return check_alike(Data(X, y, weight, *pair(validation, "validation", dtype)))
+
+
+def check_alike(points: Data) -> Data:
+    """These points; raises `DataError` where those to validate on have other shapes or dtypes than those to train on."""
+    X, y, Xv, yv = points.X, points.y, points.Xv, points.yv
+    if Xv is None or yv is None or (Xv.shape[1:], yv.shape[1:], yv.dtype) == (X.shape[1:], y.shape[1:], y.dtype):
+        return points
+    raise DataError(f"validation points of shapes {Xv.shape}, {yv.shape} do not match training's {X.shape}, {y.shape}")
 
 
 def _spread(y: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -63,18 +66,33 @@ def _spread(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def _pair(data: Any, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    if not (isinstance(data, (tuple, list)) and len(data) == 2):
-        raise DataError(f"{name} must be a pair (X, y) of arrays; it is a {type(data).__name__}")
-    X, y = _array(data[0], f"{name}: X", dtype), _array(data[1], f"{name}: y", dtype)
-    if X.ndim == 0 or y.ndim == 0 or len(X) != len(y):
-        raise DataError(f"{name}: X and y must have one row a point; their shapes are {X.shape} and {y.shape}")
-    if len(X) == 0:
-        raise DataError(f"{name} has no points: X has shape {X.shape}")
+def pair(data: tuple[Any, Any], name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """X and y as arrays in the network's dtype, one row of each a point."""
+    X, y = array(data[0], f"{name}: X", dtype), array(data[1], f"{name}: y", dtype)
+    check_rows(X, y, name)
     return X, y
 
 
-def _array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
+def check_rows(X: Any, y: Any, name: str) -> None:
+    """Raise `DataError` unless there is one row of each for every point, and a point."""
+    if len(X.shape) == 0 or len(y.shape) == 0 or X.shape[0] != y.shape[0]:
+        raise DataError(f"{name}: X and y must have one row a point; their shapes are {X.shape} and {y.shape}")
+    if X.shape[0] == 0:
+        raise DataError(f"{name} has no points: X has shape {X.shape}")
+
+
+def check_weights(values: Any, n: int, dtype: np.dtype, name: str = "sample_weight", none: bool = False) -> np.ndarray:
+    """The weights of `n` points, (n,) and not negative; with `none`, all of them may be 0."""
+    weight = array(values, name, dtype)
+    if weight.shape != (n,) or (weight < 0).any() or not (none or weight.sum() > 0):
+        raise DataError(f"{name} must be {n} non-negative numbers{', not all 0' * (not none)}; its shape is {weight.shape}")
+    return weight
+
+
+def array(values: Any, name: str, dtype: np.dtype) -> np.ndarray:
+    """Numbers in the network's dtype, contiguous; whole numbers stay so, as int64, where the name ends in y."""
+    if is_tabular(values):
+        return array_of(values, name, dtype, labels=name.endswith("y"))
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise DataError(f"{name} has masked values; fill or drop them first: x.filled(0), x.compressed()")
     try:

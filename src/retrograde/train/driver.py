@@ -37,15 +37,17 @@ class Driver:
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
         self.callbacks, self.progress, self.compiled, self.folder = callbacks, progress, compiled, folder
         self.many = len(nets) > 1
-        self.modes = columns(settings.metrics, settings.train_metrics, points.Xv is not None)
-        self.columns = [*self.modes, *HIDDEN]
-        self.rows = [{name: np.zeros(0) for name in self.columns} for _ in nets]
+        self.modes = self._modes()
+        self.rows = [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in nets]
         self.carries = [start(net, settings, random.key(seed + i)) for i, net in enumerate(nets)]
         self.done = [0] * len(nets)
         self.seconds = self.compile_seconds = 0.0
         self.outside = Outside(settings, points, compiled)
         self.interrupted = False
         self.plan: Any = None
+
+    def _modes(self) -> dict[str, str | None]:
+        return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
 
     def run(self, source: Any = None) -> Run:
         """Train, going on from `source` (a file, a list of `Progress`, a folder) if there is one."""
@@ -141,11 +143,11 @@ class Driver:
         """Begin where another run stopped."""
 
         def read(source: Any) -> list[Progress]:
-            return resumed(source, self.carries, self.columns)
+            return resumed(source, self.carries, [*self.modes, *HIDDEN])
 
         starts = source.newest(read) if isinstance(source, Folder) else read(source)
         self.carries = [s.carry for s in starts]
-        self.rows = [{name: s.rows[name] for name in self.columns} for s in starts]
+        self.rows = [{name: s.rows[name] for name in self.rows[0]} for s in starts]
         self.done = [int(s.carry["epoch"]) for s in starts]
         self.seconds = max(float(s.rows["seconds"].sum()) for s in starts)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from retrograde.nn import partition
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
 from retrograde.optim.optimizers import wants_objective
-from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
+from retrograde.train.callbacks import Every
+from retrograde.train.data import Data, check_alike, check_arguments, check_takes_weights, check_whole
 from retrograde.train.driver import Driver
 from retrograde.train.folder import Checkpoints, get_folder
+from retrograde.train.given import Given, Pass, gather
 from retrograde.train.gradient import dtype_of
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
 from retrograde.train.regularize import check_regularization
 from retrograde.train.run import Run
+from retrograde.train.stepped import SteppedDriver
 from retrograde.train.stopping import EarlyStopping, get_stopping
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
@@ -54,6 +58,8 @@ def fit(
     augment: Callable | None = None,
     folder: Any = None,
     checkpoint: Mapping | Checkpoints | None = None,
+    target: str | Sequence[str] | None = None,
+    chunk_rows: int | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -98,6 +104,13 @@ def fit(
     log.jsonl and config.json, after each epoch, or ten times a second where epochs are shorter. resume=folder goes on with a run
     that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it.
 
+    data may also be a table with `target=` the name or names of what to predict (pandas, polars, Arrow, the path of a CSV or
+    Parquet file or of a folder of Parquet files; `sample_weight` may be a name, too, and all other columns are features), or
+    batches (x, y) or (x, y, weight) from an iterable or from a function that returns an iterator. Memory-mapped arrays, sparse
+    matrices and Parquet files of more than 1 GiB, and batches, are streamed: read chunk by chunk, `chunk_rows` points each (by
+    default 64 MiB), while native code trains on the chunk before, and shuffled within it. `chunk_rows` streams smaller data, too.
+    See `docs/data.md`. `Every(n, f)` among the callbacks is called after each n updates.
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -114,26 +127,50 @@ def fit(
     if narrow is not None and kind != np.float32:
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
-    points = prepare(data, sample_weight, validation, kind, seed)
-    batch = points.n if batch_size is None else min(int(batch_size), points.n)
-    if wants_objective(optimizer) and batch < points.n:
-        raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points: give "
-                         f"batch_size=None; it is {batch_size}, of {points.n} points. For mini-batches take Adam")  # fmt: skip
-    output = _check_fit(nets[0], points, loss_function)
-    scores = metrics_of(metrics, train_metrics, loss_function, points, output)
+    if chunk_rows is not None:
+        check_whole("chunk_rows", chunk_rows, 1, ", or None for 64 MiB of points")
+    how = Pass(batch_size, epochs, bool(shuffle), seed, chunk_rows)
+    given = gather(nets[0], data, target, sample_weight, validation, kind, how)
+    points = given.points
+    if wants_objective(optimizer) and (points is None or given.batch < points.n):
+        raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points, in memory: "
+                         f"give batch_size=None; it is {batch_size}. For mini-batches take Adam")  # fmt: skip
+    stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
+    if stepped:
+        _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
+    output = None if points is None else _check_fit(loss_function, nets[0], points)
+    scores = () if points is None else metrics_of(metrics, train_metrics, loss_function, points, output)
     settings = Settings(
-        loss=loss_function, optimizer=optimizer, batch=batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
-        stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
+        loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
+        stopping=get_stopping(early_stopping, columns(scores, train_metrics, given.held is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
         penalty=check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup=mixup, augment=augment,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
-    driver = Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled, place)
+    how_long = settings, int(epochs), int(seed), callbacks, progress, compiled, place
+    if stepped:
+        check = partial(_check_fit, loss_function)
+        driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
+    else:
+        driver = Driver(nets, points, *how_long)  # type: ignore[arg-type]
     return driver.run(source.all_progress if isinstance(source, Run) else source)
 
 
-def _check_fit(net: Any, points: Data, loss: Callable) -> Any:
+def _check_stepped(given: Given, starts: int, metrics: Any, train_metrics: bool, folder: Any) -> None:
+    """Raise `ModelError` for what a run that comes back to Python within an epoch does not do."""
+    if starts > 1:
+        raise ModelError(f"starts={starts} trains on points in memory and without Every: a stream is read for one start")
+    if folder is not None:
+        raise ModelError("a folder is for runs on points in memory and without Every: keep this one by run.save(path), and go on "
+                         "with it by fit(..., resume=path)")  # fmt: skip
+    if train_metrics or (given.streamed and len(metrics)):
+        raise ModelError("metrics are of validation points in memory, and train_metrics of runs without Every: a stream gives "
+                         "the loss, and the accuracy of labels; measure others in a callback")  # fmt: skip
+
+
+def _check_fit(loss: Callable, net: Any, points: Data) -> Any:
     """The output of the network for one point, which goes through the loss: shapes that do not fit are told before compiling."""
+    check_alike(points)
     with np.errstate(all="ignore"):
         try:
             prediction = net(points.X[:1])

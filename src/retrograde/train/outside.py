@@ -16,10 +16,10 @@ from retrograde.train.program import Settings
 class Outside:
     """`outside(params)` is the row of their columns; NaN for all where an output is not finite."""
 
-    def __init__(self, settings: Settings, points: Data, compiled: bool):
+    def __init__(self, settings: Settings, points: Data | None, compiled: bool):
         self.metrics = [m for m in settings.metrics if not m.traced]
-        over = [("", points.X, points.y)] if settings.train_metrics else []
-        self.over = over if points.Xv is None else [*over, ("val_", points.Xv, points.yv)]
+        over = [("", points.X, points.y)] if points is not None and settings.train_metrics else []
+        self.over = over if points is None or points.Xv is None else [*over, ("val_", points.Xv, points.yv)]
         self.columns = {prefix + m.name for prefix, _, _ in self.over for m in self.metrics}
         self.predict = jit(_predict, flush_subnormals=True) if compiled else _predict
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,8 +53,27 @@ def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
     return carry if settings.stopping is None else carry | settings.stopping.start(params)
 
 
+class Parts(NamedTuple):
+    """The functions a run is made of, to be compiled or interpreted; `segment.py` runs them in smaller pieces than epochs.
+
+    `update(inner, (x, y, weight), key) -> inner` is one step on one batch, where inner is (parameters, optimizer state, loss
+    scale, sum of losses, points seen); `validate(params, Xv, yv) -> figures`; `finish(carry, inner, figures) -> (carry, history
+    row)` ends an epoch; `program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)` is all of it.
+    """
+
+    update: Callable
+    validate: Callable
+    finish: Callable
+    program: Callable
+
+
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
+    return make_parts(settings).program
+
+
+def make_parts(settings: Settings) -> Parts:
+    """The functions of a run with these settings."""
 
     gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
     stopping, stalled = settings.stopping, getattr(settings.optimizer, "stalled", None)
@@ -117,19 +136,23 @@ def make_program(settings: Settings) -> Callable:
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
             inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
-        params, state, scaling, total, seen = inner
-        row = {"loss": total / seen, "seen": seen}
-        new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
-        if settings.train_metrics:
-            row |= _measured("", params(X), y)
-        if Xv is not None:
-            prediction = params(Xv)
-            row |= {"val_loss": settings.loss(prediction, yv).astype(np.float64)} | _measured("val_", prediction, yv)
-        new["state"] = end_epoch(settings.optimizer, state, row.get("val_loss", row["loss"]))
-        if stopping is not None and stopping.monitor in row:  # what is not in it, the driver watches
-            stopping.watch(new, row, stalled)
+        figures = _measured("", inner[0](X), y) if settings.train_metrics else {}
+        new, row = finish(carry, inner, figures if Xv is None else figures | validate(inner[0], Xv, yv))
         new["stop"] = over(new, limit)
         return new, row
+
+    def finish(carry: Carry, inner: tuple, figures: Row) -> tuple[Carry, Row]:
+        params, state, scaling, total, seen = inner
+        row = {"loss": total / seen, "seen": seen, **figures}
+        state = end_epoch(settings.optimizer, state, row.get("val_loss", row["loss"]))
+        new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
+        if stopping is not None and stopping.monitor in row:  # what is not in it, the driver watches
+            stopping.watch(new, row, stalled)
+        return new, row
+
+    def validate(params: Any, Xv: Any, yv: Any) -> Row:
+        prediction = params(Xv)
+        return {"val_loss": settings.loss(prediction, yv).astype(np.float64)} | _measured("val_", prediction, yv)
 
     def _measured(prefix: str, prediction: Any, y: Any) -> Row:
         return {prefix + m.name: m(y, prediction) for m in settings.metrics if m.traced}
@@ -144,7 +167,7 @@ def make_program(settings: Settings) -> Callable:
             lambda c, _: epoch(c, X, y, weight, Xv, yv, limit), carry, length=settings.length, exit=lambda c: c["stop"]
         )
 
-    return program
+    return Parts(update, validate, finish, program)
 
 
 def make_many(settings: Settings) -> Callable:

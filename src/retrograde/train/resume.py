@@ -32,11 +32,11 @@ def named(starts: Sequence[Progress]) -> dict[str, np.ndarray]:
     return {f"{i}.{name}": values for i, start in enumerate(starts) for name, values in _arrays(start).items()}
 
 
-def resumed(source: Any, templates: Sequence[Any], columns: Sequence[str]) -> list[Progress]:
+def resumed(source: Any, templates: Sequence[Any], columns: Sequence[str] | None) -> list[Progress]:
     """The progress that a file or a sequence of `Progress` holds, for a program whose carries begin as `templates`.
 
     Raises `ModelFileError` for a file that holds no run, `ModelError` for a run of another network, optimizer or seed, or with
-    other columns in its history.
+    other columns in its history (None: those are not known yet).
     """
     starts = [_arrays(p) for p in source] if isinstance(source, Sequence) and not isinstance(source, str) else _of_file(source)
     if len(starts) != len(templates):
@@ -53,11 +53,11 @@ def _carried(carry: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(leaf) for name, leaf in zip(names, tree_flatten(carry)[0])}
 
 
-def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[str]) -> Progress:
+def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[str] | None) -> Progress:
     wanted = _carried(template)
     carry = {name: found[name] for name in found if name.startswith("carry.")}
     rows = {name.removeprefix("rows."): values for name, values in found.items() if name.startswith("rows.")}
-    odd = sorted(set(carry) ^ set(wanted)) or sorted(set(rows) ^ set(columns))
+    odd = sorted(set(carry) ^ set(wanted)) or sorted(set(rows) ^ set(rows if columns is None else columns))
     if odd:
         name = odd[0].removeprefix("carry.")
         raise ModelError(f"resume: that run was of other settings: only one of it and this one has {name!r}. Give "

@@ -10,7 +10,10 @@ import numpy as np
 
 @dataclass
 class Run:
-    """`model` is the trained network (the best one, with early stopping); `history` one float64 array an epoch's figure."""
+    """`model` is the trained network (the best one, with early stopping); `history` one float64 array an epoch's figure.
+
+    `points` are those of an epoch; `batch_size` is 0 where batches were taken as a stream gave them.
+    """
 
     model: Any
     history: dict[str, np.ndarray]
@@ -61,15 +64,17 @@ class Run:
 
     def summary(self) -> str:
         """What the run was, as a lecture counts it."""
-        per_epoch = -(-self.points // self.batch_size)
+        batch = self.batch_size or self.points
+        per_epoch = f"{-(-self.points // batch):,} an epoch, " if self.batch_size else ""
+        each = f"{batch:,} points" if self.batch_size else "a batch"
         in_all = sum(run.updates for run in self.starts) or self.updates
-        kind = "full batch" if self.batch_size >= self.points else "pure SGD" if self.batch_size == 1 else "mini-batch"
+        kind = "full batch" if batch >= self.points else "pure SGD" if batch == 1 else "mini-batch"
         lines = [
             ("parameters", f"{self.model.num_parameters:,}"),
             ("training points", f"{self.points:,}"),
-            ("batch size", f"{self.batch_size:,} ({kind})"),
-            ("updates", f"{per_epoch:,} an epoch, {self.epochs:,} epochs, {in_all:,} in all"),
-            ("passes", f"{in_all:,} forward and {in_all:,} backward, of {self.batch_size:,} points each"),
+            ("batch size", f"{batch:,} ({kind})" if self.batch_size else "as the stream gave them"),
+            ("updates", f"{per_epoch}{self.epochs:,} epochs, {in_all:,} in all"),
+            ("passes", f"{in_all:,} forward and {in_all:,} backward, of {each} each"),
             ("work", f"{self.flops_per_update:,.0f} floating-point operations an update"),
             ("held for the backward pass", f"{self.held_bytes:,} bytes, from the forward pass to their last use"),
             ("speed", f"{self.updates_per_second:,.0f} updates/s"),

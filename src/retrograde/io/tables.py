@@ -1,4 +1,4 @@
-"""Tables from CSV, TSV and Parquet files, column by column, with errors that say which row is wrong.
+"""Tables from Arrow data and from CSV, TSV and Parquet files, column by column, with errors that say which row is wrong.
 
 Numbers come out as float64 with NaN where a value is missing, text as an object array with None. Dates count as days since 1970.
 """
@@ -55,17 +55,25 @@ class Column:
         """
         if self.kind == "text":
             return self._parse()
+        out = self.floats()
+        if np.isinf(out).any():
+            row = int(np.argmax(np.isinf(out)))
+            raise DataError(f"column {self.name!r} holds {out[row]} in row {row + 1}; leave it empty if it is unknown")
+        return out
+
+    def floats(self) -> np.ndarray:
+        """The values of a column that is not text as float64, as they are: NaN where missing, infinities too."""
         if self.kind == "empty":
             return np.full(len(self.values), np.nan)
         values = self.values
         if self.kind == "date":
             microseconds = pc.cast(pc.cast(values, pa.timestamp("us"), safe=False), pa.int64())
             values = pc.divide(pc.cast(microseconds, pa.float64(), safe=False), 86400e6)
-        out = np.array(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-        if np.isinf(out).any():
-            row = int(np.argmax(np.isinf(out)))
-            raise DataError(f"column {self.name!r} holds {out[row]} in row {row + 1}; leave it empty if it is unknown")
-        return out
+        return np.array(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+    def integers(self) -> np.ndarray:
+        """The whole numbers of a column without missing values as int64, exactly."""
+        return np.asarray(pc.cast(self.values, pa.int64()).to_numpy(zero_copy_only=False))
 
     def _parse(self) -> np.ndarray:
         words = self.texts()
@@ -143,7 +151,12 @@ def read_table(path: str | Path, text: Sequence[str] = ()) -> Table:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError) as error:
         kind = "Parquet" if is_parquet(path) else "CSV"
         raise DataError(f"{path} cannot be read as a {kind} table: {' '.join(str(error).split())}") from None
-    names = [str(n).strip() for n in raw.column_names]
+    return table_of(raw, path, text)
+
+
+def table_of(raw: pa.Table | pa.RecordBatch, path: str | Path, text: Sequence[str] = ()) -> Table:
+    """The columns of an Arrow table; `path` is what errors call it, columns in `text` become text."""
+    names = [str(n).strip() for n in raw.schema.names]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise DataError(f"{path} has {names.count(twice[0])} columns named {twice[0]!r}; every column needs its own name")
@@ -186,16 +199,18 @@ def _read_csv(path: Path, text: Sequence[str]) -> pa.Table:
     )  # fmt: skip
 
 
-def _column(path: Path, name: str, values: pa.ChunkedArray, as_text: bool) -> Column:
-    array = values.combine_chunks()
+def _column(path: str | Path, name: str, values: pa.ChunkedArray | pa.Array, as_text: bool) -> Column:
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     t = array.type
     if pa.types.is_dictionary(t):
+        if pa.types.is_string_view(t.value_type):  # which Arrow cannot decode
+            array = array.cast(pa.dictionary(t.index_type, pa.large_string()))
         array = array.dictionary_decode()
         t = array.type
         as_text = True
-    is_text = pa.types.is_string(t) or pa.types.is_large_string(t)
+    is_text = pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)
     if as_text and not is_text:  # integers and booleans of a column that is declared categorical
         kind = "boolean" if pa.types.is_boolean(t) else "number"
         array = pa.array(list(Column(name, kind, array).texts()), pa.string())
