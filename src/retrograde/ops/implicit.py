@@ -14,8 +14,8 @@ import numpy as np
 
 from retrograde.ir import Primitive
 from retrograde.ops import elementwise as ew
-from retrograde.ops.complex import imag
-from retrograde.ops.linalg import eye_like
+from retrograde.ops.complex import conj, imag
+from retrograde.ops.linalg import adjoint, eye_like
 from retrograde.ops.lu import lu, solve_by_factors
 from retrograde.ops.matmul import matmul, swap_last
 from retrograde.ops.promote import astype
@@ -128,7 +128,8 @@ def pseudoinverse(value: Any, a: Any) -> Any:
 @_rule(lambda a: np.linalg.pinv(a))
 def pseudoinverse_of(ct: Any, p: Any, a: Any) -> tuple:
     """The transpose of Golub and Pereyra's derivative (1973, theorem 4.3); no difference of singular values is divided by."""
-    back, turned = swap_last(p), swap_last(ct)
-    left = turned - matmul(a, matmul(p, turned))  # (1 - a p) ct'
-    right = turned - matmul(matmul(turned, p), a)  # ct' (1 - p a)
+    a, p = conj(a), conj(p)
+    back, turned = adjoint(p), adjoint(ct)
+    left = turned - matmul(a, matmul(p, turned))  # (1 - a p) ct^H
+    right = turned - matmul(matmul(turned, p), a)  # ct^H (1 - p a)
     return (-matmul(back, matmul(ct, back)) + matmul(left, matmul(p, back)) + matmul(matmul(back, p), right),)
