@@ -163,7 +163,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 @implements_traced(np.linalg.det)
 def det(a: Any) -> Any:
-    """The determinant. Its gradient at a singular matrix is not finite: it is found by way of the inverse."""
+    """The determinant. Its gradient is the cofactors, at a singular matrix too; there it has no second: LinAlgError, compiled NaN."""
     (a,) = matrices(a, square=True)
     factors, pivots = im.factorize(a)
     return im.determinant(apply(ew.multiply, _sign(pivots, a), _prod(_diagonal(factors), -1)), a, factors, pivots)

@@ -325,7 +325,7 @@ def _svd_align(outputs: Sequence[Any], like: Sequence[Any]) -> Sequence[Any]:
     return s, u * _as_row(turn), vh * np.conj(_as_column(turn))
 
 
-def _svd_room(a: Any, vectors: bool) -> tuple:
+def svd_room(a: Any, vectors: bool) -> tuple:
     """The matrix, its values and vectors, and working memory: numbers, for complex ones also real ones, and integers."""
     (m, n), size, real = a.shape[-2:], min(a.shape[-2:]), part_of(a.dtype)
     amount = 4 * size * size + 7 * size + max(m, n) + _BLOCK * (m + n)
@@ -336,26 +336,30 @@ def _svd_room(a: Any, vectors: bool) -> tuple:
 
 
 svd.solo = by_lapack
-svd.scratch = lambda a, *, vectors, unique=False: room_bytes(*_svd_room(a, vectors))
+svd.scratch = lambda a, *, vectors, unique=False: room_bytes(*svd_room(a, vectors))
 
 
 @svd.def_lower("kernel")
 def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: bool = False) -> None:
     a = inputs[0]
-    m, n = a.shape[-2:]
-    if 0 in (m, n):
+    if 0 in a.shape[-2:]:
         return
     for index in k.loop(*a.shape[:-2]):
-        held, s, u, vh, work, *more = k.room(*_svd_room(a, vectors))
-        k.copy(held, k.matrix(a, index))
-        sizes = m, n, held, m, s, u, u.shape[0], vh, vh.shape[0], work, work.shape[0], *more
-        fine = _only_numbers(k, held)
-        good = k.call("lapack", f"{letter(a)}gesdd", "S" if vectors else "N", *sizes)
-        for out, found in zip(outputs, (s, u, vh)):
+        found, good = decompose(k, k.matrix(a, index), k.room(*svd_room(a, vectors)), vectors)
+        for out, x in zip(outputs, found):
             part = k.matrix(out, index)
-            k.copy(part, found)
-            with k.unless(good, fine):
+            k.copy(part, x)
+            with k.unless(*good):
                 k.fill(part, np.nan)
+
+
+def decompose(k: Any, matrix: Any, room: Sequence[Any], vectors: bool) -> tuple[tuple, tuple]:
+    """(s, u, vh) of a matrix that is not empty, in the room that `svd_room` says, and what holds if they are right."""
+    held, s, u, vh, work, *more = room
+    k.copy(held, matrix)
+    sizes = *held.shape, held, held.shape[0], s, u, u.shape[0], vh, vh.shape[0], work, work.shape[0], *more
+    fine = _only_numbers(k, held)
+    return (s, u, vh), (k.call("lapack", f"{letter(held)}gesdd", "S" if vectors else "N", *sizes), fine)
 
 
 @svd.def_pullback
