@@ -39,6 +39,7 @@ from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
+from retrograde.ops import qr as qr_op
 from retrograde.ops import spectral as sp
 from retrograde.ops.promote import apply, astype
 
@@ -163,7 +164,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 @implements_traced(np.linalg.det)
 def det(a: Any) -> Any:
-    """The determinant. Its gradient is the cofactors, at a singular matrix too; there it has no second: LinAlgError, compiled NaN."""
+    """The determinant. Its gradient is the cofactors, at a singular matrix too, but no second one there: LinAlgError or NaN."""
     (a,) = matrices(a, square=True)
     factors, pivots = im.factorize(a)
     return im.determinant(apply(ew.multiply, _sign(pivots, a), _prod(_diagonal(factors), -1)), a, factors, pivots)
@@ -236,9 +237,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     """(Q, R), or R alone for mode "r". Mode "complete" adds columns that have no derivative, so that it is refused for tall a."""
     (a,) = matrices(a)
     if mode == "r":
-        return sp.qr(a)[1]
+        return qr_op.qr(a)[1]
     if mode == "reduced" or (mode == "complete" and a.shape[-2] <= a.shape[-1]):
-        return QRResult(*sp.qr(a))
+        return QRResult(*qr_op.qr(a))
     raise UnsupportedError(
         f"np.linalg.qr(mode={mode!r}) is not supported on traced arrays; modes are 'reduced' and 'r', and 'complete' where there "
         "are no more rows than columns"

@@ -21,10 +21,11 @@ from retrograde.ops import elementwise as ew
 from retrograde.ops.complex import conj
 from retrograde.ops.index import iota
 from retrograde.ops.matmul import matmul, swap_last
-from retrograde.ops.shape import broadcast_to, reshape, spread, transpose
+from retrograde.ops.shape import broadcast_to, reshape, slice_, spread, transpose
 from retrograde.types import ArrayType
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+BLOCK = 64  # rows or columns that LAPACK takes at once
 
 
 # -- what the family shares ------------------------------------------------------------------------------------------
@@ -93,6 +94,21 @@ def lower_half(x: Any) -> Any:
 def of_lower(g: Any) -> Any:
     """The derivative by the lower triangle of a Hermitian matrix from that by a whole one; by a diagonal's real part alone."""
     return lower_half(g + adjoint(g))
+
+
+def columns_of(x: Any, start: int, stop: int) -> Any:
+    """Some columns, side by side; of more axes, elements along the last one."""
+    lead = (0,) * (len(x.shape) - 1)
+    return slice_(x, start=(*lead, start), limit=(*x.shape[:-1], stop), step=(1,) * len(x.shape))
+
+
+def add_up(*terms: Any) -> Any:
+    """The sum of those that are not None."""
+    found = [t for t in terms if t is not None]
+    total = found[0]
+    for t in found[1:]:
+        total = total + t
+    return total
 
 
 def by_matrices(primitive: Primitive) -> None:

@@ -1,10 +1,9 @@
-"""Linear algebra, second part: QR, eigenvalues of Hermitian matrices and singular values. Matrices are the last two axes.
+"""Linear algebra, second part: eigenvalues of Hermitian matrices and singular values. Matrices are the last two axes.
 
-Pullbacks: S. F. Walter and L. Lehmann, 2018, "Algorithmic differentiation of linear algebra functions with application in optimum
-experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016,
-"Differentiating the singular value decomposition"; of complex matrices Z.-Q. Wan and S.-X. Zhang, 2019, "Automatic
-differentiation for complex valued SVD", and C. Boeddeker et al., 2017, "On the computation of complex-valued gradients"
-(`ops/linalg.py` says why the pullbacks begin by conjugating what they read).
+Pullbacks: M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016, "Differentiating the singular
+value decomposition"; of complex matrices Z.-Q. Wan and S.-X. Zhang, 2019, "Automatic differentiation for complex valued SVD", and
+C. Boeddeker et al., 2017, "On the computation of complex-valued gradients" (`ops/linalg.py` says why the pullbacks begin by
+conjugating what they read).
 
 Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal (up to rounding) the vectors are not unique and
 have no derivative. With `unique`, for a caller that may do anything with them, that is NaN. Without, such a pair is left out: it
@@ -12,7 +11,7 @@ is right where what is computed does not depend on the choice. What reads values
 
 Complex vectors have a phase that is free. The derivative is that in the gauge where a change of v has no part along v, v^H dv = 0
 (for u and v of one singular value, which turn together, u^H du + v^H dv = 0). It is right for whatever does not depend on the
-phase. The factors of QR have none: the diagonal of r is real.
+phase.
 """
 
 from __future__ import annotations
@@ -27,24 +26,23 @@ from retrograde.ir.layout import room_bytes
 from retrograde.ops import elementwise as ew
 from retrograde.ops.complex import conj, part_of
 from retrograde.ops.linalg import (
+    BLOCK,
     INT32,
+    add_up,
     adjoint,
     by_lapack,
     by_matrices,
     check_matrix,
+    columns_of,
     complex_matrices,
     eye_like,
     letter,
-    lower_half,
     matrices,
     of_lower,
-    triangular_solve,
 )
 from retrograde.ops.matmul import matmul
-from retrograde.ops.shape import concatenate, reshape, slice_
+from retrograde.ops.shape import reshape
 from retrograde.types import ArrayType
-
-_BLOCK = 64  # rows or columns that LAPACK takes at once
 
 
 def _inverse(x: Any) -> Any:
@@ -77,19 +75,6 @@ def _as_column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def _transformed(a: Any) -> str:
-    """What LAPACK calls the matrices of reflections: orthogonal or unitary."""
-    return letter(a) + ("un" if a.dtype.kind == "c" else "or")
-
-
-def _sum(*terms: Any) -> Any:
-    found = [t for t in terms if t is not None]
-    total = found[0]
-    for t in found[1:]:
-        total = total + t
-    return total
-
-
 def _only_numbers(k: Any, held: Any) -> Any:
     """Whether all elements are finite. If not, all are set to 0, for LAPACK would write a complaint to the terminal."""
     e, size = k.scalar(held.dtype), k.scalar(part_of(held.dtype))
@@ -97,89 +82,6 @@ def _only_numbers(k: Any, held: Any) -> Any:
     with k.unless(fine):
         k.fill(held, 0)
     return fine
-
-
-# -- QR --------------------------------------------------------------------------------------------------------------
-
-qr = Primitive("qr", formula="\\operatorname{{qr}}({0})", multiple=True, flops=lambda a: 4.0 * a.size * min(a.shape[-2:]))
-qr.__doc__ = "(q, r), reduced: q has orthonormal columns, r is upper triangular with a real diagonal, q r is the matrix."
-
-
-@qr.def_type
-def _qr_type(a: ArrayType) -> tuple:
-    check_matrix("qr", a, square=False)
-    *batch, m, n = a.shape
-    return a.with_shape((*batch, m, min(m, n))), a.with_shape((*batch, min(m, n), n))
-
-
-qr.def_reference(lambda a: tuple(np.linalg.qr(a)))
-by_matrices(qr)
-
-
-@qr.def_lower("kernel")
-def _qr_lower(k: Any, outputs: Any, inputs: Any) -> None:
-    """Rows are columns to LAPACK: it finds a' = l q', of which nothing needs to be turned."""
-    (q, r), (a,) = outputs, inputs
-    m, n = a.shape[-2:]
-    if 0 in (m, n):
-        return
-    size, name = min(m, n), letter(a)
-    for index in k.loop(*a.shape[:-2]):
-        tau, work = k.room(*_qr_room(a))
-        amount, (matrix, q1, r1) = work.shape[0], (k.matrix(x, index) for x in (a, q, r))
-        held = q1 if m >= n else r1
-        k.copy(held, matrix)
-        k.call("lapack", f"{name}gelqf", n, m, held, n, tau, work, amount)
-        if m >= n:
-            k.copy(r1, held.with_layout(held.layout.slice((0, 0), (n, n), (1, 1))))
-        else:
-            k.copy(q1, held.with_layout(held.layout.slice((0, 0), (m, m), (1, 1))))
-        k.fill_lower(r1)
-        k.call("lapack", f"{_transformed(a)}glq", size, m, size, q1, size, tau, work, amount)
-
-
-def _qr_room(a: Any) -> tuple:
-    return (a.dtype, (min(a.shape[-2:]),)), (a.dtype, (_BLOCK * max(a.shape[-2:]),))
-
-
-qr.solo = by_lapack
-qr.scratch = lambda a: room_bytes(*_qr_room(a))
-
-
-def _columns(x: Any, start: int, stop: int) -> Any:
-    lead = (0,) * (len(x.shape) - 1)
-    return slice_(x, start=(*lead, start), limit=(*x.shape[:-1], stop), step=(1,) * len(x.shape))
-
-
-@qr.def_pullback
-def _qr_pullback(cts: tuple, outs: tuple, a: Any) -> tuple:
-    """Walter and Lehmann (2018); a wide matrix is a square one x with more columns y, whose r is q' y."""
-    (by_q, by_r), (q, r), a = cts, map(conj, outs), conj(a)
-    m, n = a.shape[-2:]
-    if m >= n:
-        return (_tall_pullback(by_q, by_r, q, r),)
-    rest = None
-    if by_r is not None:
-        rest = _columns(by_r, m, n)
-        by_q = _sum(by_q, matmul(_columns(a, m, n), adjoint(rest)))
-        by_r, rest = _columns(by_r, 0, m), matmul(q, rest)
-    square = _tall_pullback(by_q, by_r, q, _columns(r, 0, m))
-    rest = 0.0 * _columns(a, m, n) if rest is None else rest
-    return (concatenate(square, rest, axis=len(a.shape) - 1),)
-
-
-def _tall_pullback(by_q: Any, by_r: Any, q: Any, r: Any) -> Any:
-    inner = _sum(None if by_r is None else matmul(r, adjoint(by_r)), None if by_q is None else -matmul(adjoint(by_q), q))
-    half = lower_half(inner)
-    whole = _sum(by_q, matmul(q, half + adjoint(half)))
-    return adjoint(triangular_solve(r, adjoint(whole), lower=False, transposed=False, unit=False))
-
-
-@qr.def_samples
-def _qr_samples() -> list:
-    rng = np.random.default_rng(29)
-    shapes = [(3, 3), (1, 1), (4, 2), (2, 4), (0, 3), (3, 0), (2, 3, 2), (5, 5)]
-    return [((x,), {}) for x in [*matrices(rng, *shapes), *complex_matrices(rng, *shapes[:4])]]
 
 
 # -- eigenvalues of Hermitian matrices -------------------------------------------------------------------------------
@@ -231,7 +133,7 @@ def _eigh_room(a: Any, vectors: bool) -> tuple:
     n, real = a.shape[-1], part_of(a.dtype)
     amount, whole = (1 + 6 * n + 2 * n * n, 3 + 5 * n) if vectors else (2 * n + 1, 1)
     more = [(real, (amount,))] if a.dtype.kind == "c" else []
-    return (a.dtype, (n, n)), (real, (n,)), (a.dtype, (max(amount, _BLOCK * (n + 2)),)), *more, (INT32, (whole,))
+    return (a.dtype, (n, n)), (real, (n,)), (a.dtype, (max(amount, BLOCK * (n + 2)),)), *more, (INT32, (whole,))
 
 
 eigh.solo = by_lapack
@@ -266,7 +168,7 @@ def _eigh_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: bo
         inner = None
     else:
         row, column, n = _as_row(w), _as_column(w), w.shape[-1]
-        largest = ew.maximum(ew.absolute(_columns(row, 0, 1)), ew.absolute(_columns(row, n - 1, n))) if n else row
+        largest = ew.maximum(ew.absolute(columns_of(row, 0, 1)), ew.absolute(columns_of(row, n - 1, n))) if n else row
         turns = _turning(_apart(row, column, largest), _inverse(row - column), unique)
         inner = turns * matmul(adjoint(v), by_v)
         if by_w is not None:
@@ -328,7 +230,7 @@ def _svd_align(outputs: Sequence[Any], like: Sequence[Any]) -> Sequence[Any]:
 def svd_room(a: Any, vectors: bool) -> tuple:
     """The matrix, its values and vectors, and working memory: numbers, for complex ones also real ones, and integers."""
     (m, n), size, real = a.shape[-2:], min(a.shape[-2:]), part_of(a.dtype)
-    amount = 4 * size * size + 7 * size + max(m, n) + _BLOCK * (m + n)
+    amount = 4 * size * size + 7 * size + max(m, n) + BLOCK * (m + n)
     u, vh = ((m, size), (size, n)) if vectors else ((1, 1), (1, 1))
     more = [(real, (size * (5 * size + 2 * max(m, n) + 7),))] if a.dtype.kind == "c" else []
     held = [(a.dtype, shape) for shape in (u, vh, (amount,))]
@@ -374,22 +276,22 @@ def _svd_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: boo
     if by_u is None and by_vh is None:
         return (matmul(u * _as_row(by_s), vh),)
     row, column, v = _as_row(s), _as_column(s), adjoint(vh)
-    apart = _apart(row, column, _columns(row, 0, 1) if s.shape[-1] else row)
+    apart = _apart(row, column, columns_of(row, 0, 1) if s.shape[-1] else row)
     together, against = 0.5 * _turning(apart, _inverse(row - column), unique), 0.5 * _inverse(row + column)
     inverse, outside = _inverse(s), []
     inner = None if by_s is None else eye_like(together) * _as_row(by_s)
     if by_u is not None:
         mixed = matmul(adjoint(u), by_u)
-        inner = _sum(inner, (together + against) * (mixed - adjoint(mixed)))
+        inner = add_up(inner, (together + against) * (mixed - adjoint(mixed)))
         if a.shape[-2] > a.shape[-1]:
             outside.append(matmul((by_u - matmul(u, mixed)) * _as_row(inverse), vh))
     if by_vh is not None:
         by_v = adjoint(by_vh)
         mixed = matmul(vh, by_v)
-        inner = _sum(inner, (together - against) * (mixed - adjoint(mixed)))
+        inner = add_up(inner, (together - against) * (mixed - adjoint(mixed)))
         if a.shape[-1] > a.shape[-2]:
             outside.append(matmul(u * _as_row(inverse), adjoint(by_v - matmul(v, mixed))))
-    return (_sum(matmul(matmul(u, inner), vh), *outside),)
+    return (add_up(matmul(matmul(u, inner), vh), *outside),)
 
 
 @svd.def_samples

@@ -23,7 +23,7 @@ from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
 from retrograde.ops import lu as lu_ops
-from retrograde.ops import spectral as sp
+from retrograde.ops import qr as qr_op
 from retrograde.ops.complex import conj, part_of
 from retrograde.ops.control import scan
 from retrograde.ops.nested import record
@@ -154,13 +154,13 @@ def qr(
         raise UnsupportedError("scipy.linalg.qr with pivoting or mode='raw' is not supported on traced arrays")
     (a,) = nl.matrices(a)
     if mode == "r" and a.shape[-2] <= a.shape[-1]:
-        return (sp.qr(a)[1],)
+        return (qr_op.qr(a)[1],)
     if mode != "economic" and a.shape[-2] > a.shape[-1]:
         raise UnsupportedError(
             f"scipy.linalg.qr(mode={mode!r}) of a matrix with more rows than columns adds vectors that have no derivative; "
             "write mode='economic'"
         )
-    return tuple(sp.qr(a))
+    return tuple(qr_op.qr(a))
 
 
 def svd(
