@@ -75,6 +75,7 @@ class Primitive:
         self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
         self.cut: Callable[..., bool] | None = None
+        self.align: Callable[..., Sequence[Any]] | None = None
         self.samples: Callable[[], list] | None = None
         self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
         self.overwrites: int | None = None  # a kernel's operand in whose memory its output may be written, if nobody reads it on
@@ -161,6 +162,14 @@ class Primitive:
         parameters then take the length of the part. Without a rule it is computed whole.
         """
         self.cut = rule
+        return rule
+
+    def def_align(self, rule: Callable) -> Callable:
+        """`rule(outputs, like) -> outputs`, in NumPy: of outputs that are not unique, those nearest to `like`.
+
+        Such are vectors up to a sign or a phase. Differences of these are what `rg.check` compares the derivative with.
+        """
+        self.align = rule
         return rule
 
     def def_samples(self, rule: Callable) -> Callable:
