@@ -13,11 +13,13 @@ from retrograde.optimize.chunk import chunk
 from retrograde.optimize.finish import finish
 from retrograde.optimize.fuse import fuse
 from retrograde.optimize.inline import inline
+from retrograde.optimize.join import join
 from retrograde.optimize.narrow import narrow, widen_late
 from retrograde.optimize.parts import split_products
 from retrograde.optimize.rows import rows
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
+from retrograde.optimize.stages import in_stages
 from retrograde.optimize.straighten import straighten
 
 Given = dict[Var, Layout]
@@ -29,8 +31,8 @@ def optimize(graph: Graph, pairs: bool = False) -> Graph:
 
 
 def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
-    graph = chunk(prune(simplify(narrow(split_products(inline(graph)), pairs))))
-    graph, layouts = settle(widen_late(graph), given)
+    graph = chunk(prune(join(simplify(narrow(split_products(inline(graph)), pairs)))))
+    graph, layouts = settle(in_stages(widen_late(graph)), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
     return finish(fuse(rows(graph))) if straightened is graph else straightened
