@@ -12,7 +12,7 @@ import numpy as np
 import retrograde as rg
 from harness import Missing, Peer, Row, clock, compare
 from limits import make_limit
-from peers import without_cache
+from peers import train_torch, without_cache
 from retrograde import nn, optim
 
 CHARACTERS, LENGTH, BATCH, LR = 64, 64, 16, 1e-3
@@ -108,8 +108,7 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
     """PyTorch with its fused Adam, shuffled by one gather an epoch."""
     import torch
 
-    default = torch.get_num_threads()
-    chosen = threads or default
+    chosen = threads or torch.get_num_threads()
     X, Y = torch.from_numpy(task.X), torch.from_numpy(task.Y)
     net = task.torch()
     call = torch.compile(net) if compiled else net
@@ -121,32 +120,16 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
     def loss(x: Any, y: Any) -> Any:
         return torch.nn.functional.cross_entropy(call(x).flatten(0, 1), y.flatten())
 
-    def epoch(optimizer: Any, shuffle: bool) -> None:
-        order = torch.randperm(len(X)) if shuffle else slice(None)
-        for x, y in zip(X[order].split(BATCH), Y[order].split(BATCH)):
-            optimizer.zero_grad()
-            loss(x, y).backward()
-            optimizer.step()
-
-    def epochs_of(count: int, shuffle: bool) -> float:
-        optimizer = begin()
-        torch.set_num_threads(chosen)
-        try:
-            return clock(lambda: [epoch(optimizer, shuffle) for _ in range(count)])
-        finally:
-            torch.set_num_threads(default)
-
     def timed(count: int) -> float:
-        return epochs_of(count, True)
+        return train_torch(begin(), loss, (X, Y), BATCH, chosen, count, True)
 
     def value() -> float:
         return task.value({name: array.numpy() for name, array in net.state_dict().items()})
 
     def in_order(count: int) -> float:
-        epochs_of(count, False)
+        train_torch(begin(), loss, (X, Y), BATCH, chosen, count, False)
         return value()
 
-    begin()
     try:
         compiling = clock(lambda: timed(1)) if compiled else None
     except Exception as error:  # the compiler of torch.compile may lack a C++ compiler or a Python version
