@@ -118,6 +118,27 @@ def without_cache(f: Callable[[], Any]) -> Any:
             os.environ["RETROGRADE_CACHE"] = before
 
 
+def train_torch(
+    optimizer: Any, loss: Callable, data: tuple[Any, Any], batch: int, threads: int, count: int, shuffle: bool
+) -> float:  # fmt: skip
+    """Seconds of so many epochs in PyTorch."""
+    import torch
+
+    def epoch() -> None:
+        order = torch.randperm(len(data[0])) if shuffle else slice(None)
+        for x, y in zip(*(part[order].split(batch) for part in data)):
+            optimizer.zero_grad()
+            loss(x, y).backward()
+            optimizer.step()
+
+    default = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return clock(lambda: [epoch() for _ in range(count)])
+    finally:
+        torch.set_num_threads(default)
+
+
 def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -> Peer:
     """PyTorch with its fused Adam, which is faster; shuffled by one gather an epoch, cheaper than a DataLoader by far."""
     import torch
@@ -144,20 +165,9 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
                 made.bias.copy_(torch.from_numpy(linear.bias))
         return optimizer_of(net.parameters(), lr=task.lr)
 
-    def epoch(optimizer: Any, shuffle: bool) -> None:
-        order = torch.randperm(len(X)) if shuffle and task.shuffled else slice(None)
-        for x, y in zip(X[order].split(task.batch), Y[order].split(task.batch)):
-            optimizer.zero_grad()
-            criterion(call(x), y).backward()
-            optimizer.step()
-
     def epochs_of(count: int, shuffle: bool) -> float:
-        optimizer = begin()
-        torch.set_num_threads(chosen)
-        try:
-            return clock(lambda: [epoch(optimizer, shuffle) for _ in range(count)])
-        finally:
-            torch.set_num_threads(default)
+        loss = lambda x, y: criterion(call(x), y)  # noqa: E731
+        return train_torch(begin(), loss, (X, Y), task.batch, chosen, count, shuffle and task.shuffled)
 
     def timed(count: int) -> float:
         took = epochs_of(count, True)

@@ -141,3 +141,10 @@ def test_ctrl_c_leaves_out_no_part_of_a_sum():
     assert run.interrupted
     whole = full_batch(run.epochs)
     assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(run.model), tree_leaves(whole.model)))
+
+
+def test_columns_that_end_where_the_rows_do_are_not_taken_for_rows():
+    x, w = RNG.normal(size=(512, 6)), RNG.normal(size=(6, 600))
+    f = rg.value_and_grad(lambda b: np.sum(np.tanh(np.sin(x * b[:6]) @ w + b)[:, 500:512]))
+    for found, want in zip(rg.jit(f)(np.ones(600)), f(np.ones(600))):
+        np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-12)

@@ -222,7 +222,12 @@ class KernelEmitter:
             self.store(view, index, number)
 
     def copy(self, target: View, source: View) -> None:
-        """Copy every element; as one block of memory where both lie in order."""
+        """Copy every element; as one block of memory where both lie in order. A team shares the rows of the first axis."""
+        if self.team is not None and target.shape:
+            alone = KernelEmitter(self.b)
+            for i in self.count(*self.share(target.shape[0])[::-1]):
+                alone.copy(self.matrix(target, (i,)), self.matrix(source, (i,)))
+            return
         if target.type.size > 1 and target.layout.contiguous and source.layout.contiguous and target.dtype == source.dtype:
             self._block("llvm.memmove.p0.p0.i64", target, self.address(source, (0,) * len(source.shape)))
             return

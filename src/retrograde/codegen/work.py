@@ -47,7 +47,7 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
         if eq.primitive is straight:
             return Work(CALL_NS + sum(_flops(inner) for inner in eq.params["body"].equations) / 4, False, 0)
         flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-        return Work(CALL_NS + max(4 * moved, flops / 4), False, 0)
+        return Work(CALL_NS + max(4 * moved, flops / 4), eq.primitive.divides, 0)
 
     return work
 

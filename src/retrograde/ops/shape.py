@@ -244,6 +244,7 @@ def _concatenate_lower(k, outputs, inputs, *, axis: int) -> None:
 
 
 concatenate.moves = True
+concatenate.divides = True
 concatenate.def_cut(lambda where, types, out, out_axis, *, axis: axis != out_axis and set(where) == {out_axis})
 
 
