@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from llvmlite import ir
 
+from retrograde.codegen.convolution import convolution_scratch, emit_convolution
 from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
@@ -32,6 +33,7 @@ from retrograde.ir.digest import digest_equation
 from retrograde.ir.layout import Layout
 from retrograde.ops.branch import branch
 from retrograde.ops.control import by_rows, fused, product, scan, straight
+from retrograde.ops.convolve import convolve
 from retrograde.ops.index import nearest
 from retrograde.ops.matmul import matmul
 
@@ -327,6 +329,9 @@ class _Module:
             emit_rows(k, eq, operands, results)
         elif eq.primitive is product:
             emit_finished(k, eq, operands, results, self.vector_bytes)
+        elif eq.primitive is convolve:
+            how = emit_convolution(k, eq, operands, results[0], self.vector_bytes)
+            self.products.append(f"convolution of {operands[0].type} by {operands[1].type}: {how}")
         elif eq.primitive.lowering == "kernel":
             eq.primitive.lower(k, results, operands, **eq.params)
         else:
@@ -455,6 +460,8 @@ def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:
             return product_scratch(eq, vector_bytes)
         if eq.primitive is product:
             return finished_scratch(eq, vector_bytes)
+        if eq.primitive is convolve:
+            return convolution_scratch(eq)
         wanted = eq.primitive.scratch
         return wanted(*[a.type for a in eq.inputs], **eq.params) if wanted is not None else 0
 
