@@ -23,8 +23,8 @@ convolve = Primitive("convolve", formula="{0} \\ast {1}", flops=lambda x, w, **p
 convolve.__doc__ = (
     "z[g, n, p, o] = sum over k, c of x[g, n, stride p + dilation k - padding, c] w[g, k, c, o]: x is (groups, batch, places..., "
     "channels), w (groups, kernel..., channels, channels out). `padding` says how many zeros stand before and after each axis of "
-    "places; a negative number takes elements away. `by` says what is taken one after the other while it is near: the points of the "
-    "\"batch\", or the \"channels\", which are then far apart, as they are for the weight's derivative. Its meaning is the same."
+    "places; a negative number takes elements away. `by` says what is taken one after the other while it is near: the points of "
+    "the batch, or the channels, which are then far apart, as they are for the weight's derivative. Its meaning is the same."
 )
 
 
@@ -98,10 +98,10 @@ convolve.lines = (1,)
 def _convolve_pullback(
     ct: Any, z: Any, x: Any, w: Any, *, stride: tuple, dilation: tuple, padding: Padding, by: str = "batch"
 ) -> tuple:
-    return (_by_input(ct, x.shape, w, stride, dilation, padding), _by_weight(ct, x, w.shape, stride, dilation, padding))
+    return (by_input(ct, x.shape, w, stride, dilation, padding), _by_weight(ct, x, w.shape, stride, dilation, padding))
 
 
-def _by_input(ct: Any, shape: tuple, w: Any, stride: tuple, dilation: tuple, padding: Padding) -> Any:
+def by_input(ct: Any, shape: tuple, w: Any, stride: tuple, dilation: tuple, padding: Padding) -> Any:
     """The kernel, turned around, over the cotangent with stride - 1 zeros between its elements."""
     rank, around = len(shape), []
     places, lengths, kernel = ct.shape[2:-1], shape[2:-1], w.shape[1:-2]

@@ -24,11 +24,11 @@ _I64 = np.dtype(np.int64)
 
 
 def _check(name: str, x: ArrayType, window: tuple, stride: tuple, dilation: tuple, padding: Padding) -> ArrayType:
-    axes = x.ndim - 2
+    lengths = {len(setting) for setting in (window, stride, dilation, padding)}
     if x.dtype.kind != "f":
         raise GraphTypeError(f"{name}: an array of floats is wanted; it was given {x}")
-    if axes < 1 or not len(window) == len(stride) == len(dilation) == len(padding) == axes or min(*window, *stride, *dilation) < 1:
-        raise ShapeError(f"{name}: (batch, places..., channels), and for each axis of places a window of 1 or more; it was given {x}")
+    if x.ndim < 3 or lengths != {x.ndim - 2} or min(*window, *stride, *dilation) < 1:
+        raise ShapeError(f"{name}: (batch, places..., channels), and settings of 1 or more for each axis of places; not {x}")
     places = tuple(
         count_places(n, k, s, d, sum(p)) for n, k, s, d, p in zip(x.shape[1:-1], window, stride, dilation, padding)
     )
@@ -95,7 +95,7 @@ sum_pool = _pooling("sum_pool", "\\operatorname{{sumpool}} {0}", 1)
 take_largest = _pooling("take_largest", "{0}[\\operatorname{{argmaxpool}} {2}]", 3)
 take_largest.__doc__ = "v where x is the largest of its window: v and x are alike, y is max_pool of x."
 put_largest = _pooling("put_largest", "\\operatorname{{unpool}} {0}", 3)
-put_largest.__doc__ = "The transpose of `take_largest`: zeros, with each element of ct added where x is the largest of its window."
+put_largest.__doc__ = "The transpose of `take_largest`: each element of ct added to zeros where x is the largest of its window."
 
 max_pool.def_type(lambda x, **params: _check("max_pool", x, **params))
 max_pool.def_reference(lambda x, **params: np.max(_windows(x, -np.inf, **params), -1))
