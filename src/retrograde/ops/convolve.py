@@ -15,7 +15,7 @@ import numpy as np
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
 from retrograde.ops.shape import embed, reshape, slice_, transpose
-from retrograde.types import ArrayType
+from retrograde.types import ArrayType, type_of
 
 Padding = tuple[tuple[int, int], ...]
 
@@ -60,6 +60,7 @@ def _convolve_type(
 
 @convolve.def_reference
 def _convolve_reference(x: Any, w: Any, *, stride: tuple, dilation: tuple, padding: Padding, by: str = "batch") -> Any:
+    _convolve_type(type_of(x), type_of(w), stride=stride, dilation=dilation, padding=padding)  # says clearly what does not fit
     axes = tuple(range(2, x.ndim - 1))
     spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, w.shape[1:-2]))
     windows = np.lib.stride_tricks.sliding_window_view(padded(x, padding), spans, axes)

@@ -23,27 +23,33 @@ from retrograde.types import ArrayType
 _I64 = np.dtype(np.int64)
 
 
-def _check(name: str, x: ArrayType, window: tuple, stride: tuple, dilation: tuple, padding: Padding) -> ArrayType:
-    lengths = {len(setting) for setting in (window, stride, dilation, padding)}
+def _check(name: str, x: ArrayType, **params: Any) -> ArrayType:
     if x.dtype.kind != "f":
         raise GraphTypeError(f"{name}: an array of floats is wanted; it was given {x}")
-    if x.ndim < 3 or lengths != {x.ndim - 2} or min(*window, *stride, *dilation) < 1:
-        raise ShapeError(f"{name}: (batch, places..., channels), and settings of 1 or more for each axis of places; not {x}")
-    places = tuple(
-        count_places(n, k, s, d, sum(p)) for n, k, s, d, p in zip(x.shape[1:-1], window, stride, dilation, padding)
-    )
-    rims = zip(x.shape[1:-1], window, stride, dilation, padding, places)
+    return x.with_shape(_shape(name, x.shape, **params))
+
+
+def _shape(name: str, x: tuple[int, ...], window: tuple, stride: tuple, dilation: tuple, padding: Padding) -> tuple[int, ...]:
+    """That of the pooled array."""
+    if len(x) < 3 or {len(setting) for setting in (window, stride, dilation, padding)} != {len(x) - 2}:
+        raise ShapeError(f"{name}: (batch, places..., channels), and settings for each axis of places, are wanted; it was given {x}")
+    if min(*window, *stride, *dilation) < 1:
+        raise ShapeError(f"{name}: window, stride and dilation are 1 or more; they are {window}, {stride}, {dilation}")
+    places = tuple(count_places(n, k, s, d, sum(p)) for n, k, s, d, p in zip(x[1:-1], window, stride, dilation, padding))
+    rims = zip(x[1:-1], window, stride, dilation, padding, places)
     if min(places) < 1 or any(min(a) < 0 or a[0] > d * (k - 1) or (p - 1) * s - a[0] >= n for n, k, s, d, a, p in rims):
         raise ShapeError(
-            f"{name}: windows of {window} at each {stride}, each with an element of the array, do not fit into {x.shape[1:-1]} "
-            f"padded by {padding}"
+            f"{name}: windows of {window} at each {stride}, each with an element of the array, do not fit into {x[1:-1]} padded by "
+            f"{padding}"
         )
-    return x.with_shape((x.shape[0], *places, x.shape[-1]))
+    return (x[0], *places, x[-1])
 
 
 def _windows(x: Any, fill: Any, window: tuple, stride: tuple, dilation: tuple, padding: Padding) -> np.ndarray:
     """The elements of each window along one last axis."""
-    x = np.pad(np.asarray(x), ((0, 0), *padding, (0, 0)), constant_values=fill)
+    x = np.asarray(x)
+    _shape("pooling", x.shape, window, stride, dilation, padding)
+    x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=fill)
     axes, spans = tuple(range(1, x.ndim - 1)), tuple(d * (k - 1) + 1 for k, d in zip(window, dilation))
     seen = np.lib.stride_tricks.sliding_window_view(x, spans, axes)
     seen = seen[(slice(None), *(slice(None, None, s) for s in stride), slice(None), *(slice(None, None, d) for d in dilation))]
