@@ -16,8 +16,8 @@ NET = nn.Sequential(
     nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 2),
 )  # fmt: skip
 LINES = nn.Sequential(
-    nn.Flatten(2), nn.Conv1d(2, 4, 5, stride=2), nn.MaxPool1d(3, 2), nn.ReLU(), nn.ConvTranspose1d(4, 2, 3), nn.AdaptiveMaxPool1d(1),
-    nn.Flatten(),
+    nn.Flatten(2), nn.Conv1d(2, 4, 5, stride=2), nn.MaxPool1d(3, 2), nn.ReLU(), nn.ConvTranspose1d(4, 2, 3),
+    nn.AdaptiveMaxPool1d(1), nn.Flatten(),
 )  # fmt: skip
 
 
@@ -53,8 +53,8 @@ def test_eager_and_compiled_runs_are_the_same_program(net):
 def test_threads_do_not_change_a_bit():
     x = RNG.normal(size=(13, 3, 20, 14)).astype(np.float32)
     net = nn.Sequential(
-        nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 40, 3, stride=2), nn.ReLU(), nn.MaxPool2d(3, 1, 1),
-        nn.Conv2d(40, 8, 3, padding=1), nn.Flatten(),
+        nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 40, 3, stride=2), nn.ReLU(),
+        nn.MaxPool2d(3, 1, 1), nn.Conv2d(40, 8, 3, padding=1), nn.Flatten(),
     ).init(0)  # fmt: skip
     f = rg.jit(rg.value_and_grad(lambda net, x: np.sum(np.square(net(x))), argnums=(0, 1)))
     assert f.lower(net, x).sharing
@@ -118,8 +118,10 @@ def test_arrays_that_do_not_fit_are_told(layer, shape, said):
 
 
 @pytest.mark.parametrize("make, said", [
-    (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups must divide both 3"), (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size .* 2 of"),
-    (lambda: nn.Conv1d(3, 4, 3, padding="full"), '"same", "valid"'), (lambda: nn.Conv1d(3, 4, 3, stride=0), "stride must be 1 or"),
+    (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups must divide both 3"),
+    (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size .* 2 of"),
+    (lambda: nn.Conv1d(3, 4, 3, padding="full"), '"same", "valid"'),
+    (lambda: nn.Conv1d(3, 4, 3, stride=0), "stride must be 1 or"),
     (lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"), "wants a stride of 1"), (lambda: nn.Conv1d(0, 4, 3), "in_channels"),
     (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), "padding_mode 'mirror'"), (lambda: nn.Conv1d(3, 4, 3, init="x"), "'x'"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"), "zeros"), (lambda: nn.MaxPool1d(2, padding=2), "half"),

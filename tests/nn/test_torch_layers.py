@@ -1,5 +1,7 @@
 """Each layer against PyTorch's, its weights loaded from a state_dict saved as safetensors: values, gradients, transforms."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import spatial_cases
@@ -127,8 +129,8 @@ CASES.append(Case(
     lambda: tn.TransformerEncoder(tn.TransformerEncoderLayer(6, 2, 8, batch_first=True), 2, tn.LayerNorm(6),
                                   enable_nested_tensor=False), x3, mask=CAUSAL, src_key_padding_mask=PADDED))  # fmt: skip
 for name, settings, more, shape in spatial_cases.CASES:
-    CASES.append(Case(f"{name} {settings} {more}", getattr(nn, name)(*settings, **more),
-                      lambda name=name, settings=settings, more=more: getattr(tn, name)(*settings, **more), normal(*shape)))  # fmt: skip
+    theirs = partial(getattr(tn, name), *settings, **more)
+    CASES.append(Case(f"{name} {settings} {more}", getattr(nn, name)(*settings, **more), theirs, normal(*shape)))
 every = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 

@@ -32,15 +32,15 @@ def _check(name: str, x: ArrayType, **params: Any) -> ArrayType:
 def _shape(name: str, x: tuple[int, ...], window: tuple, stride: tuple, dilation: tuple, padding: Padding) -> tuple[int, ...]:
     """That of the pooled array."""
     if len(x) < 3 or {len(setting) for setting in (window, stride, dilation, padding)} != {len(x) - 2}:
-        raise ShapeError(f"{name}: (batch, places..., channels), and settings for each axis of places, are wanted; it was given {x}")
+        raise ShapeError(f"{name}: (batch, places..., channels) and settings for each axis of places are wanted; not {x}")
     if min(*window, *stride, *dilation) < 1:
         raise ShapeError(f"{name}: window, stride and dilation are 1 or more; they are {window}, {stride}, {dilation}")
     places = tuple(count_places(n, k, s, d, sum(p)) for n, k, s, d, p in zip(x[1:-1], window, stride, dilation, padding))
     rims = zip(x[1:-1], window, stride, dilation, padding, places)
     if min(places) < 1 or any(min(a) < 0 or a[0] > d * (k - 1) or (p - 1) * s - a[0] >= n for n, k, s, d, a, p in rims):
         raise ShapeError(
-            f"{name}: windows of {window} at each {stride}, each with an element of the array, do not fit into {x[1:-1]} padded by "
-            f"{padding}"
+            f"{name}: windows of {window} at each {stride}, each with an element of the array, do not fit into {x[1:-1]} padded "
+            f"by {padding}"
         )
     return (x[0], *places, x[-1])
 
