@@ -17,7 +17,7 @@ from retrograde.errors import ShapeError, UnsupportedError
 from retrograde.numpy.indexing import getitem
 from retrograde.numpy.linear import matmul
 from retrograde.numpy.padding import pad
-from retrograde.numpy.shaping import array, concatenate, moveaxis, reshape, transpose
+from retrograde.numpy.shaping import array, broadcast_to, concatenate, moveaxis, reshape, transpose
 from retrograde.ops import convolve as cv
 from retrograde.ops import pool as pl
 from retrograde.ops.promote import astype, promote
@@ -252,4 +252,6 @@ def _ungrouped(z: Any) -> Any:
 
 def _biased(z: Any, bias: Any) -> Any:
     """With the bias added while the channels are last; then as they were."""
-    return channels_first(z if bias is None else z + astype(bias, z.dtype))
+    if bias is not None:  # for each point of the batch: so its derivative is summed up for each first, which threads share
+        z = z + broadcast_to(astype(bias, z.dtype), (z.shape[0], *[1] * (len(z.shape) - 2), z.shape[-1]))
+    return channels_first(z)

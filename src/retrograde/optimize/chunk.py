@@ -51,7 +51,10 @@ def chunk(graph: Graph) -> Graph:
     region = _region(graph, rows) if rows else None
     if region is None or not region.equations:
         return graph
-    between = sum(out.type.nbytes for eq in region.equations for out in eq.outputs if out in region.axes)
+    inside = set(region.equations)
+    outside = {a for eq in graph.equations if eq not in inside for a in eq.inputs} | set(graph.outputs)
+    made = {out for eq in region.equations for out in eq.outputs if out in region.axes}
+    between = sum(out.type.nbytes for out in made - outside)  # what others read is written to memory all the same
     small = sum(var.type.nbytes for var in region.sums) <= SUMS_BYTES
     kernels = any(eq.primitive.lowering == "kernel" for eq in region.equations)
     if between < FAR_BYTES or not small or not kernels or not region.sums:

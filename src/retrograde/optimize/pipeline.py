@@ -19,6 +19,7 @@ from retrograde.optimize.rows import rows
 from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.straighten import straighten
+from retrograde.optimize.transposes import cancel_transposes
 
 Given = dict[Var, Layout]
 
@@ -29,7 +30,8 @@ def optimize(graph: Graph, pairs: bool = False) -> Graph:
 
 
 def _optimize(graph: Graph, pairs: bool, given: Given) -> Graph:
-    graph = chunk(prune(simplify(narrow(split_products(inline(graph)), pairs))))
+    graph = cancel_transposes(simplify(narrow(split_products(inline(graph)), pairs)))
+    graph = chunk(prune(simplify(graph)))
     graph, layouts = settle(widen_late(graph), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts) for eq in graph.equations], graph.outputs, graph.constants)
     straightened = straighten(graph)
