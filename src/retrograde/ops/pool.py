@@ -145,11 +145,12 @@ def _sum_pullback(ct: Any, z: Any, x: Any, *, window: tuple, stride: tuple, dila
 
 
 def _largest(y: Any, x: Any, **params: Any) -> np.ndarray:
-    """The place, in all of x, of the first element of each window that is y; a NaN is the largest."""
+    """The place, in all of x, of the first element of each window that is y, -1 where there is none; a NaN is the largest."""
     x = np.asarray(x)
     seen, places = _windows(x, -np.inf, **params), _windows(np.arange(x.size).reshape(x.shape), -1, **params)
     found = ((seen == np.asarray(y)[..., None]) | (seen != seen)) & (places >= 0)
-    return np.take_along_axis(places, np.argmax(found, -1)[..., None], -1)[..., 0]
+    first = np.take_along_axis(places, np.argmax(found, -1)[..., None], -1)[..., 0]
+    return np.where(np.any(found, -1), first, -1)
 
 
 def _check_largest(name: str, y: ArrayType, x: ArrayType, other: ArrayType, like: ArrayType, **params: Any) -> ArrayType:
@@ -163,7 +164,13 @@ def _take_type(v: ArrayType, y: ArrayType, x: ArrayType, **params: Any) -> Array
     return _check_largest("take_largest", y, x, v, x, **params).with_shape(y.shape)
 
 
-take_largest.def_reference(lambda v, y, x, **params: np.asarray(v).reshape(-1)[_largest(y, x, **params)])
+
+
+@take_largest.def_reference
+def _take_reference(v: Any, y: Any, x: Any, **params: Any) -> Any:
+    return np.append(np.reshape(v, -1), v.dtype.type(0))[_largest(y, x, **params)]
+
+
 take_largest.def_pullback(lambda ct, z, v, y, x, **params: (put_largest(ct, y, x, **params), None, None))
 
 
@@ -189,9 +196,9 @@ def _put_type(ct: ArrayType, y: ArrayType, x: ArrayType, **params: Any) -> Array
 @put_largest.def_reference
 def _put_reference(ct: Any, y: Any, x: Any, **params: Any) -> Any:
     ct = np.asarray(ct)
-    out = np.zeros(np.shape(x), ct.dtype)
-    np.add.at(out.reshape(-1), _largest(y, x, **params), ct)
-    return out
+    out = np.zeros(np.size(x) + 1, ct.dtype)  # the last for those that are nowhere
+    np.add.at(out, _largest(y, x, **params), ct)
+    return out[:-1].reshape(np.shape(x))
 
 
 put_largest.def_pullback(lambda ct, z, c, y, x, **params: (take_largest(ct, y, x, **params), None, None))
