@@ -35,7 +35,7 @@ def cancel_transposes(graph: Graph) -> Graph:
 
 
 def _wanted(graph: Graph) -> dict[Var, set[Axes]]:
-    """For each variable the transpositions that, had it been made by one, would be taken back, by operations between or at once."""
+    """For each variable the transpositions that, had it been made by one, would be taken back behind it."""
     wanted: dict[Var, set[Axes]] = {}
     for eq in reversed(graph.equations):
         if eq.primitive is sh.transpose:
