@@ -7,14 +7,16 @@ exchanged; the input's slides the kernel, turned around, over the cotangent.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ir import Primitive
-from retrograde.ops.shape import embed, reshape, slice_, transpose
+from retrograde.ops.shape import concatenate, embed, reshape, slice_, transpose, zeros
 from retrograde.types import ArrayType, type_of
 
 Padding = tuple[tuple[int, int], ...]
@@ -103,7 +105,12 @@ def _convolve_pullback(
 
 
 def by_input(ct: Any, shape: tuple, w: Any, stride: tuple, dilation: tuple, padding: Padding) -> Any:
-    """The kernel, turned around, over the cotangent with stride - 1 zeros between its elements."""
+    """The transpose in x, of this shape: the kernel, turned around, over the cotangent with stride - 1 zeros between elements.
+
+    Places that are a stride apart meet the same part of the kernel: where these are few, each has a convolution without zeros.
+    """
+    if 1 < math.prod(stride) <= MOST_PHASES and max(dilation) == 1:
+        return _by_phases(ct, shape, w, stride, padding)
     rank, around = len(shape), []
     places, lengths, kernel = ct.shape[2:-1], shape[2:-1], w.shape[1:-2]
     for n, k, p, s, d, (low, _) in zip(lengths, kernel, places, stride, dilation, padding):
@@ -112,12 +119,42 @@ def by_input(ct: Any, shape: tuple, w: Any, stride: tuple, dilation: tuple, padd
     if max(stride) > 1:
         apart = (*ct.shape[:2], *((p - 1) * s + 1 for p, s in zip(places, stride)), ct.shape[-1])
         ct = embed(ct, shape=apart, start=(0,) * rank, limit=apart, step=(1, 1, *stride, 1))
-    turned = slice_(
-        w, start=(0, *(k - 1 for k in kernel), 0, 0), limit=(w.shape[0], *(-1 for _ in kernel), *w.shape[-2:]),
-        step=(1, *(-1 for _ in kernel), 1, 1),
-    )  # fmt: skip
+    turned = _slice(w, [(k - 1, -1, -1) for k in kernel])
     turned = transpose(turned, axes=(*range(rank - 2), rank - 1, rank - 2))
     return convolve(ct, turned, stride=(1,) * len(kernel), dilation=dilation, padding=tuple(around))
+
+
+MOST_PHASES = 9
+
+
+def _by_phases(ct: Any, shape: tuple, w: Any, stride: tuple, padding: Padding) -> Any:
+    """For each remainder of a place (counted from the padding's first) by the stride: those places; then all in their order."""
+    first = [low // s for (low, _), s in zip(padding, stride)]
+    counts = [-(-(n + low) // s) - a for n, (low, _), s, a in zip(shape[2:-1], padding, stride, first)]
+    inner, once, channels = (*shape[:2], *counts, w.shape[-2]), (1,) * len(stride), w.shape[-2]
+    parts = []
+    for phase in itertools.product(*map(range, stride)):
+        kernel = [(r, k, s) for r, k, s in zip(phase, w.shape[1:-2], stride)]
+        if any(r >= k for r, k, _ in kernel):
+            part = zeros(ArrayType(inner, w.dtype))
+        else:
+            part = by_input(ct, inner, _slice(w, kernel), once, once, tuple((a, 0) for a in first))
+        parts.append(reshape(part, shape=(*inner[:2], 1, *inner[2:])))
+    axes, n = [0, 1], len(stride)
+    for i in range(n):
+        axes += [2 + n + i, 2 + i]
+    apart = reshape(concatenate(*parts, axis=2), shape=(*inner[:2], *stride, *counts, channels))
+    whole = transpose(apart, axes=(*axes, 2 + 2 * n))
+    whole = reshape(whole, shape=(*inner[:2], *(c * s for c, s in zip(counts, stride)), channels))
+    start = [low - a * s for (low, _), a, s in zip(padding, first, stride)]
+    return _slice(whole, [(a, a + n, 1) for a, n in zip(start, shape[2:-1])], lead=2)
+
+
+def _slice(x: Any, places: Sequence[tuple[int, int, int]], lead: int = 1) -> Any:
+    """Begin, end and step of each axis of places, after some `lead` axes; all of the others."""
+    rest = x.shape[lead + len(places) :]
+    start, limit, step = zip(*[(0, n, 1) for n in x.shape[:lead]], *places, *[(0, n, 1) for n in rest])
+    return slice_(x, start=start, limit=limit, step=step)
 
 
 def _by_weight(ct: Any, x: Any, shape: tuple, stride: tuple, dilation: tuple, padding: Padding) -> Any:
@@ -167,6 +204,8 @@ def _convolve_samples() -> list:
         case((1, 2, 5, 6, 3), (1, 3, 2, 3, 4), *plain),
         case((1, 3, 6, 5, 1), (1, 3, 3, 1, 17), (1, 1), (1, 1), ((1, 1), (1, 1))),
         case((2, 2, 9, 8, 2), (2, 3, 2, 2, 1), (2, 3), (2, 1), ((1, 2), (0, 3))),
+        case((1, 2, 7, 6, 2), (1, 3, 2, 2, 3), (2, 3), (1, 1), ((1, 1), (2, 0))),
+        case((1, 2, 6, 5, 2), (1, 2, 1, 2, 3), (3, 2), (1, 1), ((4, 0), (0, 0))),
         case((1, 1, 5, 5, 2), (1, 1, 1, 2, 3), (1, 1), (1, 1), ((-1, 2), (1, -2))),
         case((1, 2, 4, 4, 20), (1, 3, 3, 20, 35), (1, 1), (1, 1), ((1, 1), (1, 1)), np.float32),
         case((1, 0, 4, 4, 2), (1, 3, 3, 2, 3), *plain), case((1, 2, 4, 4, 0), (1, 3, 3, 0, 3), *plain),
