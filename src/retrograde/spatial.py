@@ -36,15 +36,10 @@ def convolve(
     beyond: "zeros", or what "reflect", "replicate" and "circular" make of x. Raises `ShapeError` where shapes do not fit.
     """
     x, weight = promote(np.add, array(x), array(weight))
-    axes = len(weight.shape) - 2
+    axes = _places("convolve", weight)
     stride, dilation = (per_axis(name, n, axes) for name, n in (("stride", stride), ("dilation", dilation)))
     around = padding_of(padding, weight.shape[2:], stride, dilation)
-    groups_fit = groups >= 1 and weight.shape[0] % groups == 0
-    if axes < 1 or len(x.shape) - axes not in (1, 2) or not groups_fit or x.shape[-axes - 1] != groups * weight.shape[1]:
-        raise ShapeError(
-            f"convolve: (batch, channels, places...) and (channels out, channels / groups, kernel...) are wanted, with channels "
-            f"out in equal groups; it was given {x.shape} and {weight.shape}, groups={groups}"
-        )
+    _check_groups("convolve", "channels out, channels / groups", x, weight, groups, groups * weight.shape[1])
     if len(x.shape) == axes + 1:
         one = convolve(reshape(x, (1, *x.shape)), weight, bias, stride, padding, dilation, groups, padding_mode)
         return reshape(one, one.shape[1:])
@@ -52,8 +47,7 @@ def convolve(
         raise ValueError(f"padding_mode {padding_mode!r} is none of {sorted(PADDING_MODES)}")
     if padding_mode != "zeros":
         x, around = pad(x, ((0, 0), (0, 0), *around), PADDING_MODES[padding_mode]), ((0, 0),) * axes
-    kernel = reshape(weight, (groups, weight.shape[0] // groups, *weight.shape[1:]))
-    kernel = transpose(kernel, (0, *range(3, axes + 3), 2, 1))
+    kernel = _kernel(weight, groups)
     z = cv.convolve(_grouped(channels_last(x), groups), kernel, stride=stride, dilation=dilation, padding=around)
     return _biased(_ungrouped(z), bias)
 
@@ -68,17 +62,12 @@ def convolve_transpose(
     not fit.
     """
     x, weight = promote(np.add, array(x), array(weight))
-    axes = len(weight.shape) - 2
+    axes = _places("convolve_transpose", weight)
     stride, padding, more, dilation = (
         per_axis(name, n, axes) for name, n in
         (("stride", stride), ("padding", padding), ("output_padding", output_padding), ("dilation", dilation))
     )  # fmt: skip
-    groups_fit = groups >= 1 and weight.shape[0] % groups == 0
-    if axes < 1 or len(x.shape) - axes not in (1, 2) or not groups_fit or x.shape[-axes - 1] != weight.shape[0]:
-        raise ShapeError(
-            f"convolve_transpose: (batch, channels, places...) and (channels, channels out / groups, kernel...) are wanted, with "
-            f"channels in equal groups; it was given {x.shape} and {weight.shape}, groups={groups}"
-        )
+    _check_groups("convolve_transpose", "channels, channels out / groups", x, weight, groups, weight.shape[0])
     if len(x.shape) == axes + 1:
         one = convolve_transpose(reshape(x, (1, *x.shape)), weight, bias, stride, padding, more, groups, dilation)
         return reshape(one, one.shape[1:])
@@ -88,8 +77,7 @@ def convolve_transpose(
     places = tuple((n - 1) * s - 2 * p + d * (k - 1) + m + 1 for n, s, p, d, k, m in settings)
     if min(places) < 1:
         raise ShapeError(f"convolve_transpose: nothing is left of {x.shape} by padding {padding}")
-    kernel = reshape(weight, (groups, weight.shape[0] // groups, *weight.shape[1:]))
-    kernel = transpose(kernel, (0, *range(3, axes + 3), 2, 1))
+    kernel = _kernel(weight, groups)
     around = tuple((p, p) for p in padding)
     shape = (groups, x.shape[0], *places, weight.shape[1])
     return _biased(_ungrouped(cv.by_input(_grouped(channels_last(x), groups), shape, kernel, stride, dilation, around)), bias)
@@ -162,6 +150,23 @@ def per_axis(name: str, value: Setting, axes: int) -> tuple[int, ...]:
     if min(values) < least:
         raise ValueError(f"{name} must be {least} or more; it is {value!r}")
     return tuple(int(n) for n in values)
+
+
+def _places(name: str, weight: Any) -> int:
+    """How many axes of places there are."""
+    if len(weight.shape) < 3:
+        raise ShapeError(f"{name}: a weight (channels, channels, kernel...) is wanted; this one has shape {weight.shape}")
+    return len(weight.shape) - 2
+
+
+def _check_groups(name: str, weights: str, x: Any, weight: Any, groups: int, channels: int) -> None:
+    """Raise unless the arrays of a convolution fit together."""
+    axes = len(weight.shape) - 2
+    if groups < 1 or weight.shape[0] % groups or len(x.shape) - axes not in (1, 2) or x.shape[-axes - 1] != channels:
+        raise ShapeError(
+            f"{name}: (batch, channels, places...) and ({weights}, kernel...), whose first axis makes equal groups, are wanted; "
+            f"it was given {x.shape} and {weight.shape}, groups={groups}"
+        )
 
 
 def padding_of(padding: Setting | str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple[tuple[int, int], ...]:
@@ -241,6 +246,12 @@ def _grouped(x: Any, groups: int) -> Any:
     if groups == 1:
         return reshape(x, (1, *x.shape))
     return moveaxis(reshape(x, (*x.shape[:-1], groups, x.shape[-1] // groups)), -2, 0)
+
+
+def _kernel(weight: Any, groups: int) -> Any:
+    """(channels, channels of a group, kernel...) as (groups, kernel..., channels of a group, channels of each)."""
+    kernel = reshape(weight, (groups, weight.shape[0] // groups, *weight.shape[1:]))
+    return transpose(kernel, (0, *range(3, len(kernel.shape)), 2, 1))
 
 
 def _ungrouped(z: Any) -> Any:

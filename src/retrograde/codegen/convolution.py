@@ -38,7 +38,7 @@ from retrograde.ir import Equation
 from retrograde.ir.layout import Layout
 from retrograde.ops.convolve import kept_of
 
-BUSY = 8  # sums in flight that hide the latency of a multiply-add
+FEW, MANY = 8, 64  # places along an axis below which tiles reach over the next axis too; places that then have code of their own
 WORK_PER_TURN = 24  # multiply-adds in one turn of the innermost loop, below which it is unrolled
 UNROLL_WHOLE = 128  # multiply-adds of a loop below which there is none
 WHOLE_IMAGES = 4  # images from which threads share these rather than the places of each
@@ -135,11 +135,9 @@ class _Convolution:
         width = lanes
         while width > 1 and width // 2 >= columns:
             width //= 2
-        count, at = 1, len(places)
-        while at and count * -(-columns // width) < BUSY:
+        at = len(places) - 1
+        while at and (count := math.prod(axis.length for axis in places[at:])) < FEW and count * places[at - 1].length <= MANY:
             at -= 1
-            count *= places[at].length
-        at = min(at, len(places) - 1)
         rows = [(0, 0)]
         for axis in places[at:]:
             rows = [(x + i * axis.a, y + i * axis.b) for x, y in rows for i in range(axis.length)]

@@ -164,8 +164,6 @@ def _take_type(v: ArrayType, y: ArrayType, x: ArrayType, **params: Any) -> Array
     return _check_largest("take_largest", y, x, v, x, **params).with_shape(y.shape)
 
 
-
-
 @take_largest.def_reference
 def _take_reference(v: Any, y: Any, x: Any, **params: Any) -> Any:
     return np.append(np.reshape(v, -1), v.dtype.type(0))[_largest(y, x, **params)]
