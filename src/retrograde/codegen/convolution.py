@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from retrograde.codegen.kernel import KernelEmitter
+from retrograde.codegen.loops import emit_at
 from retrograde.codegen.matmul_ir import (
     Lanes,
     const,
@@ -34,14 +36,13 @@ from retrograde.codegen.matmul_ir import (
 )
 from retrograde.codegen.matmul_plan import register_tile
 from retrograde.codegen.view import View
-from retrograde.ir import Equation
+from retrograde.ir import Equation, Graph
 from retrograde.ir.layout import Layout
-from retrograde.ops.convolve import kept_of
+from retrograde.ops.convolve import MANY_POINTS, convolve, kept_of
 
 FEW, MANY = 8, 64  # places along an axis below which tiles reach over the next axis too; places that then have code of their own
 WORK_PER_TURN = 24  # multiply-adds in one turn of the innermost loop, below which it is unrolled
 UNROLL_WHOLE = 128  # multiply-adds of a loop below which there is none
-WHOLE_IMAGES = 4  # images from which threads share these rather than the places of each
 
 
 class Axis(NamedTuple):
@@ -91,18 +92,32 @@ def _padded(shape: tuple, padding: tuple) -> tuple[int, ...]:
     return tuple(n + low + high for n, (low, high) in zip(shape, padding))
 
 
-def emit_convolution(k: KernelEmitter, eq: Equation, operands: list[View], out: View, vector_bytes: int) -> str:
-    """Emit it, and say how it is computed."""
-    if out.type.size == 0 or operands[0].type.size == 0:
+def emit_convolution(k: KernelEmitter, eq: Equation, operands: list[View], results: list[View], vector_bytes: int) -> str:
+    """Emit a `convolve`, or a `product` that begins with one, and say how it is computed."""
+    first, out, finish, then = eq, results[0], None, ""
+    if eq.primitive is not convolve:
+        body: Graph = eq.params["body"]
+        first, view, nest = body.equations
+        held = results[eq.params["home"]]
+        views = {**dict(zip(body.inputs, operands)), view.outputs[0]: held}
+        operands, out = [views[a] for a in first.inputs], held.with_layout(Layout.of(first.outputs[0].type.shape))
+        finish = partial(emit_at, KernelEmitter(k.b), nest.params["body"], [views[a] for a in nest.inputs], results)
+        then = f"; then, an image at a time: {', '.join(dict.fromkeys(s.primitive.name for s in nest.params['body'].equations))}"
+    how = "nothing"
+    if out.type.size and operands[0].type.size:
+        how = _Convolution(k, first, operands, out, vector_bytes, finish).emit()
+    else:
         with k.first_only():
             k.fill(out, 0)
-        return "nothing to convolve"
-    return _Convolution(k, eq, operands, out, vector_bytes).emit()
+    return f"convolution of {operands[0].type} by {operands[1].type}: {how}{then}"
 
 
 class _Convolution:
-    def __init__(self, k: KernelEmitter, eq: Equation, operands: list[View], out: View, vector_bytes: int):
-        self.k, self.b = k, k.b
+    def __init__(
+        self, k: KernelEmitter, eq: Equation, operands: list[View], out: View, vector_bytes: int,
+        finish: Callable[[ir.Value], None] | None = None,
+    ):  # fmt: skip
+        self.k, self.b, self.finish = k, k.b, finish
         self.x, self.w, self.out, self.params = *operands, out, eq.params
         self.element = element_type(out.dtype)
         self.by_channels = _by_channels(eq.params)
@@ -155,7 +170,7 @@ class _Convolution:
     def emit(self) -> str:
         k, x = self.k, self.x
         images = x.shape[-1] if self.by_channels else x.shape[1]
-        whole = not self.by_channels and x.shape[0] * images >= WHOLE_IMAGES
+        whole = not self.by_channels and x.shape[0] * images >= MANY_POINTS
         begin, end = k.share(x.shape[0] * images) if whole else (0, x.shape[0] * images)
         units = math.prod(axis.length for axis in self.plan.outer) * self.plan.pieces
         mine = (0, units) if whole else k.share(units)
@@ -176,6 +191,8 @@ class _Convolution:
             target = k.address(self.out, (group, *((0,) if self.by_channels else (i,)), *[0] * (len(x.shape) - 2)))
             first = self.b.icmp_signed("==", i, k.index(0)) if self.by_channels and images > 1 else True
             self._panels(source, right, target, mine, first)
+            if self.finish is not None:
+                self.finish(i)
         return str(self)
 
     def _split(self, number: ir.Value, count: int) -> tuple[Any, ir.Value]:

@@ -317,9 +317,12 @@ class _Module:
         return function
 
     def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
-        if eq.primitive in (matmul, product):
+        convolves = convolve in (eq.primitive, *(inner.primitive for _, body in eq.graphs() for inner in body.equations[:1]))
+        if eq.primitive in (matmul, product) and not convolves:
             self.products.append(describe_product(eq, operands, results, self.vector_bytes))
-        if eq.primitive is fused:
+        if convolves and eq.primitive in (convolve, product):
+            self.products.append(emit_convolution(k, eq, operands, results, self.vector_bytes))
+        elif eq.primitive is fused:
             emit_fused(k, eq.params["body"], operands, results)
         elif eq.primitive is straight:
             emit_straight(k, eq.params["body"], operands, results)
@@ -329,9 +332,6 @@ class _Module:
             emit_rows(k, eq, operands, results)
         elif eq.primitive is product:
             emit_finished(k, eq, operands, results, self.vector_bytes)
-        elif eq.primitive is convolve:
-            how = emit_convolution(k, eq, operands, results[0], self.vector_bytes)
-            self.products.append(f"convolution of {operands[0].type} by {operands[1].type}: {how}")
         elif eq.primitive.lowering == "kernel":
             eq.primitive.lower(k, results, operands, **eq.params)
         else:
@@ -458,6 +458,8 @@ def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:
     def need(eq: Equation) -> int:
         if eq.primitive is matmul:
             return product_scratch(eq, vector_bytes)
+        if eq.primitive is product and eq.params["body"].equations[0].primitive is convolve:
+            return convolution_scratch(eq.params["body"].equations[0])
         if eq.primitive is product:
             return finished_scratch(eq, vector_bytes)
         if eq.primitive is convolve:

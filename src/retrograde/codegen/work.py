@@ -36,8 +36,9 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             rate = 6.4 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is product:
-            first, nest = map(work, eq.params["body"].equations)
-            return Work(first.ns + nest.ns, first.splits, finished_scratch(eq, vector_bytes))
+            first, *_, nest = map(work, eq.params["body"].equations)
+            convolves = eq.params["body"].equations[0].primitive is convolve
+            return Work(first.ns + nest.ns, first.splits, first.scratch if convolves else finished_scratch(eq, vector_bytes))
         if eq.primitive is convolve:
             flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
             rate = 3.2 * vector_bytes / eq.inputs[0].type.dtype.itemsize

@@ -20,6 +20,8 @@ from retrograde.ops.shape import concatenate, embed, reshape, slice_, transpose,
 from retrograde.types import ArrayType, type_of
 
 Padding = tuple[tuple[int, int], ...]
+MANY_POINTS = 4  # of a batch, from which threads share these rather than the places of each
+MOST_PHASES = 9  # of a stride, for which its transpose is divided
 
 convolve = Primitive("convolve", formula="{0} \\ast {1}", flops=lambda x, w, **params: _flops(x, w, **params))
 convolve.__doc__ = (
@@ -122,9 +124,6 @@ def by_input(ct: Any, shape: tuple, w: Any, stride: tuple, dilation: tuple, padd
     turned = _slice(w, [(k - 1, -1, -1) for k in kernel])
     turned = transpose(turned, axes=(*range(rank - 2), rank - 1, rank - 2))
     return convolve(ct, turned, stride=(1,) * len(kernel), dilation=dilation, padding=tuple(around))
-
-
-MOST_PHASES = 9
 
 
 def _by_phases(ct: Any, shape: tuple, w: Any, stride: tuple, padding: Padding) -> Any:
