@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from llvmlite import ir
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_at
 from retrograde.codegen.matmul_ir import (
+    I64,
+    PTR,
     Lanes,
     const,
     element_type,
@@ -101,7 +103,7 @@ def emit_convolution(k: KernelEmitter, eq: Equation, operands: list[View], resul
         held = results[eq.params["home"]]
         views = {**dict(zip(body.inputs, operands)), view.outputs[0]: held}
         operands, out = [views[a] for a in first.inputs], held.with_layout(Layout.of(first.outputs[0].type.shape))
-        finish = partial(emit_at, KernelEmitter(k.b), nest.params["body"], [views[a] for a in nest.inputs], results)
+        finish = partial(_call_nest, k.b, nest.params["body"], [views[a] for a in nest.inputs], results)
         then = f"; then, an image at a time: {', '.join(dict.fromkeys(s.primitive.name for s in nest.params['body'].equations))}"
     how = "nothing"
     if out.type.size and operands[0].type.size:
@@ -110,6 +112,27 @@ def emit_convolution(k: KernelEmitter, eq: Equation, operands: list[View], resul
         with k.first_only():
             k.fill(out, 0)
     return f"convolution of {operands[0].type} by {operands[1].type}: {how}{then}"
+
+
+def _call_nest(b: ir.IRBuilder, body: Graph, operands: list[View], results: list[View], index: ir.Value) -> None:
+    """The nest at one index, in a function of its own, to which LLVM is told that its pointers are distinct memory."""
+    pointers = [v.pointer for v in (*results, *operands) if not isinstance(v.pointer, ir.GlobalVariable)]
+    pointers = list(dict.fromkeys(pointers))
+    signature = ir.FunctionType(ir.VoidType(), [PTR] * len(pointers) + [I64])
+    function = ir.Function(b.module, signature, b.module.get_unique_name("finish"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    for arg in function.args[:-1]:
+        arg.add_attribute("noalias")
+    here = dict(zip(pointers, function.args))
+    entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
+    inner = KernelEmitter(ir.IRBuilder(start))
+    moved = [replace(v, pointer=here.get(v.pointer, v.pointer)) for v in (*operands, *results)]
+    emit_at(inner, body, moved[: len(operands)], moved[len(operands) :], function.args[-1])
+    inner.b.ret_void()
+    inner.b.position_at_end(entry)
+    inner.b.branch(start)
+    b.call(function, [*pointers, index])
 
 
 class _Convolution:
