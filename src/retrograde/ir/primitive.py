@@ -79,8 +79,9 @@ class Primitive:
         self.samples: Callable[[], list] | None = None
         self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
         self.overwrites: int | None = None  # a kernel's operand in whose memory its output may be written, if nobody reads it on
-        self.divides = False  # a kernel that leaves its share of the work to each thread of a team
+        self.lines: tuple[int, ...] = ()  # the operands whose last axis its kernel reads as lines of memory
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
+        self.shares = False  # whether its kernel gives each thread of a team a part of its work
         self.solo: Callable[..., bool] | None = None  # whether a library does it that may bring threads of its own
         self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
         REGISTRY[name] = self

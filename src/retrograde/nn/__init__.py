@@ -32,6 +32,7 @@ from retrograde.nn.activations import (
 from retrograde.nn.attention import MultiheadAttention, scaled_dot_product_attention
 from retrograde.nn.classifying import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
 from retrograde.nn.containers import Lambda, Parallel, Residual
+from retrograde.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from retrograde.nn.criteria import (
     GaussianNLLLoss,
     HuberLoss,
@@ -54,6 +55,16 @@ from retrograde.nn.margins import (
 )
 from retrograde.nn.module import Module, from_config
 from retrograde.nn.normalization import GroupNorm, LayerNorm, RMSNorm
+from retrograde.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from retrograde.nn.recurrent import GRU, LSTM, RNN, TakeOutput
 from retrograde.nn.state_dict import load_state_dict, state_dict
 from retrograde.nn.transformer import TransformerEncoder, TransformerEncoderLayer
@@ -67,9 +78,19 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
@@ -94,6 +115,8 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mish",
     "Module",
     "MultiLabelMarginLoss",

@@ -54,9 +54,20 @@ def chunk(graph: Graph) -> Graph:
     between = sum(out.type.nbytes for eq in region.equations for out in eq.outputs if out in region.axes)
     small = sum(var.type.nbytes for var in region.sums) <= SUMS_BYTES
     kernels = any(eq.primitive.lowering == "kernel" for eq in region.equations)
-    if between < FAR_BYTES or not small or not kernels or not region.sums:
+    if _for_sums(region) < max(FAR_BYTES, 1) or not small or not kernels or not region.sums:
         return graph
     return _rebuilt(graph, region, _size(rows, between))
+
+
+def _for_sums(region: _Region) -> int:
+    """Bytes of what is computed for the sums: what is done to a weight's rows beside, say, has nothing from being in chunks."""
+    nbytes, read = 0, set(region.sums)
+    for eq in reversed(region.equations):
+        if not read.isdisjoint(eq.outputs):
+            read.update(eq.inputs)
+            made = [out for out in eq.outputs if out in region.axes and eq.primitive.lowering != "view"]
+            nbytes += sum(out.type.nbytes for out in made)
+    return nbytes
 
 
 def _longest(graph: Graph) -> int | None:

@@ -23,6 +23,7 @@ from retrograde.optimize.settle import settle
 from retrograde.optimize.simplify import simplify
 from retrograde.optimize.stages import in_stages
 from retrograde.optimize.straighten import straighten
+from retrograde.optimize.transposes import cancel_transposes
 
 Given = dict[Var, Layout]
 
@@ -34,8 +35,8 @@ def optimize(graph: Graph, pairs: bool = False) -> Graph:
 
 def _optimize(graph: Graph, pairs: bool, given: Given, dealt: bool) -> Graph:
     """`dealt` says that the graph is in a loop whose steps are dealt out to threads: none inside need be."""
-    graph = prune(join(simplify(narrow(split_products(inline(graph)), pairs))))
-    graph = hoist(graph)
+    graph = cancel_transposes(simplify(narrow(split_products(inline(graph)), pairs)))
+    graph = hoist(prune(join(simplify(graph))))
     graph = chunk(graph if dealt else deal(graph))
     graph, layouts = settle(in_stages(widen_late(graph)), given)
     graph = Graph(graph.inputs, [_nested(eq, pairs, layouts, dealt) for eq in graph.equations], graph.outputs, graph.constants)
