@@ -49,9 +49,9 @@ class Task:
         return self.batch < len(self.X)
 
     @property
-    def linears(self) -> list[Any]:
+    def weighted(self) -> list[Any]:
         """The layers that have parameters."""
-        return [layer for layer in self.net if isinstance(layer, nn.Linear)]
+        return [layer for layer in self.net if hasattr(layer, "weight")]
 
     @property
     def updates(self) -> int:
@@ -73,6 +73,23 @@ class Task:
         for i, (weight, bias) in enumerate(layers):
             x = (self.activate(x) if i else x) @ np.asarray(weight).T + np.asarray(bias)
         return x
+
+    def torch_layers(self) -> list[Any]:
+        """The layers as PyTorch's."""
+        import torch
+
+        activation = torch.nn.ReLU if self.activation == "relu" else torch.nn.Tanh
+        pairs = [(torch.nn.Linear(layer.in_features, layer.out_features), activation()) for layer in self.weighted]
+        return [layer for pair in pairs for layer in pair][:-1]
+
+    def jax_forward(self, params: Any, x: Any) -> Any:
+        """The network of these (weight, bias), in JAX."""
+        import jax
+
+        for weight, bias in params[:-1]:
+            x = x @ weight.T + bias
+            x = jax.nn.relu(x) if self.activation == "relu" else jax.numpy.tanh(x)
+        return x @ params[-1][0].T + params[-1][1]
 
     def value(self, forward: Callable[[np.ndarray], np.ndarray]) -> float:
         """The loss of all points under a network, in float64."""
@@ -118,8 +135,32 @@ def without_cache(f: Callable[[], Any]) -> Any:
             os.environ["RETROGRADE_CACHE"] = before
 
 
-def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -> Peer:
-    """PyTorch with its fused Adam, which is faster; shuffled by one gather an epoch, cheaper than a DataLoader by far."""
+def train_torch(
+    optimizer: Any, loss: Callable, data: tuple[Any, Any], batch: int, threads: int, count: int, shuffle: bool
+) -> float:  # fmt: skip
+    """Seconds of so many epochs in PyTorch."""
+    import torch
+
+    def epoch() -> None:
+        order = torch.randperm(len(data[0])) if shuffle else slice(None)
+        for x, y in zip(*(part[order].split(batch) for part in data)):
+            optimizer.zero_grad()
+            loss(x, y).backward()
+            optimizer.step()
+
+    default = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return clock(lambda: [epoch() for _ in range(count)])
+    finally:
+        torch.set_num_threads(default)
+
+
+def make_torch(task: Task, threads: int | None = None, compiled: bool = False, channels_last: bool = False) -> Peer:
+    """PyTorch with its fused Adam, which is faster; shuffled by one gather an epoch, cheaper than a DataLoader by far.
+
+    `channels_last` is the memory format of its convolutions.
+    """
     import torch
 
     default = torch.get_num_threads()
@@ -128,36 +169,22 @@ def make_torch(task: Task, threads: int | None = None, compiled: bool = False) -
         raise Missing(f"PyTorch has {default} thread(s) here")
     X, Y = torch.from_numpy(task.X), torch.from_numpy(task.Y)
     criterion = torch.nn.MSELoss() if task.loss == "mse" else torch.nn.CrossEntropyLoss()
-    activation = torch.nn.ReLU if task.activation == "relu" else torch.nn.Tanh
     compiling: list[float] = []
-    layers: list[Any] = []
-    for linear in task.linears:
-        layers += [torch.nn.Linear(linear.in_features, linear.out_features), activation()]
-    net = torch.nn.Sequential(*layers[:-1])
+    net = torch.nn.Sequential(*task.torch_layers())
+    net = net.to(memory_format=torch.channels_last) if channels_last else net
     call = torch.compile(net) if compiled else net
     optimizer_of = partial(torch.optim.Adam, fused=True) if task.adam else torch.optim.SGD
 
     def begin() -> Any:
         with torch.no_grad():
-            for made, linear in zip(layers[::2], task.linears):
-                made.weight.copy_(torch.from_numpy(linear.weight))
-                made.bias.copy_(torch.from_numpy(linear.bias))
+            for made, layer in zip((m for m in net if hasattr(m, "weight")), task.weighted):
+                made.weight.copy_(torch.from_numpy(layer.weight))
+                made.bias.copy_(torch.from_numpy(layer.bias))
         return optimizer_of(net.parameters(), lr=task.lr)
 
-    def epoch(optimizer: Any, shuffle: bool) -> None:
-        order = torch.randperm(len(X)) if shuffle and task.shuffled else slice(None)
-        for x, y in zip(X[order].split(task.batch), Y[order].split(task.batch)):
-            optimizer.zero_grad()
-            criterion(call(x), y).backward()
-            optimizer.step()
-
     def epochs_of(count: int, shuffle: bool) -> float:
-        optimizer = begin()
-        torch.set_num_threads(chosen)
-        try:
-            return clock(lambda: [epoch(optimizer, shuffle) for _ in range(count)])
-        finally:
-            torch.set_num_threads(default)
+        loss = lambda x, y: criterion(call(x), y)  # noqa: E731
+        return train_torch(begin(), loss, (X, Y), task.batch, chosen, count, shuffle and task.shuffled)
 
     def timed(count: int) -> float:
         took = epochs_of(count, True)
@@ -197,12 +224,9 @@ def make_jax(task: Task, scan: bool, unroll: int = 1) -> Peer:
 
         optimizer = optax.adam(task.lr)
     n, batch = len(task.X), task.batch
-    activate = jax.nn.relu if task.activation == "relu" else jnp.tanh
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        for weight, bias in params[:-1]:
-            x = activate(x @ weight.T + bias)
-        f = x @ params[-1][0].T + params[-1][1]
+        f = task.jax_forward(params, x)
         if task.loss == "mse":
             return jnp.mean((f - y) ** 2)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(f), y[:, None], 1))
@@ -225,7 +249,7 @@ def make_jax(task: Task, scan: bool, unroll: int = 1) -> Peer:
         return jax.lax.fori_loop(0, epochs, lambda _, c: step(c, X, Y), carry)
 
     def first() -> Any:
-        params = [(jnp.array(layer.weight), jnp.array(layer.bias)) for layer in task.linears]
+        params = [(jnp.array(layer.weight), jnp.array(layer.bias)) for layer in task.weighted]
         return params, optimizer.init(params) if optimizer is not None else ()
 
     X, Y = jnp.array(task.X), jnp.array(task.Y, task.Y.dtype if task.loss == "mse" else np.int32)
@@ -298,8 +322,8 @@ def make_sklearn(task: Task) -> Peer:
         )  # fmt: skip
         model.partial_fit(task.X[: task.batch], task.Y[: task.batch], **known)  # shapes and optimizer; then begin anew
         if same:
-            model.coefs_ = [np.ascontiguousarray(layer.weight.T) for layer in task.linears]
-            model.intercepts_ = [layer.bias.copy() for layer in task.linears]
+            model.coefs_ = [np.ascontiguousarray(layer.weight.T) for layer in task.weighted]
+            model.intercepts_ = [layer.bias.copy() for layer in task.weighted]
         del model._optimizer
         return model
 

@@ -87,7 +87,7 @@ def make_c(task: Task, *flags: str) -> Peer:
 
 def _flat(task: Task) -> np.ndarray:
     """The first parameters in the order of the C struct."""
-    return np.concatenate([part.ravel() for layer in task.linears for part in (layer.weight, layer.bias)])
+    return np.concatenate([part.ravel() for layer in task.weighted for part in (layer.weight, layer.bias)])
 
 
 def _value(task: Task, flat: np.ndarray) -> float:

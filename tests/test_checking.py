@@ -94,3 +94,21 @@ def test_floats_are_cast_unless_told_otherwise():
     seen.clear()
     rg.check(f, dtype=None, tolerance=1e-2)(X.astype(np.float32))
     assert set(map(str, seen)) == {"float32"}
+
+
+def test_vectors_are_compared_up_to_their_free_sign_or_phase():
+    x = np.array([[1, 0.5j, 0.3], [-0.5j, 2, 1], [0.3, 1, 4]])
+
+    def by_eigenvectors(x):
+        w, v = np.linalg.eigh(x)
+        return np.abs(v) ** 2 * np.sin(w)
+
+    def by_singular_vectors(x):
+        u, _, vh = np.linalg.svd(x)
+        return np.abs(u[:, :1] * vh[:1] + 0.1) ** 2
+
+    for f in (by_eigenvectors, by_singular_vectors):
+        assert rg.check(f)(x).rows[-1].error < 1e-8
+        assert rg.check(f)(x.real).rows[-1].error < 1e-8
+    with pytest.raises(CheckError, match="phase"):
+        rg.check(lambda x: np.linalg.eigh(x)[1].imag)(x)

@@ -13,6 +13,7 @@ ALLOWED = {
     "ops": BASE | {"ir"},
     "numpy": BASE | {"ir", "ops"},
     "random": BASE | {"ops", "numpy"},
+    "spatial": BASE | {"ops", "numpy"},
     "scipy": BASE | {"ir", "ops", "numpy"},
     "trace": BASE | {"ir", "ops", "numpy", "scipy", "tree"},
     "autodiff": BASE | {"ir", "ops"},
@@ -33,7 +34,7 @@ ALLOWED["precision"] = BASE | {"ir", "ops", "tree", "trace"}
 ALLOWED["control"] = BASE | {"ir", "ops", "numpy", "tree", "trace"}
 API = {
     "", "control", "numpy", "scipy", "random", "tree", "transforms", "pushforward", "custom", "checking", "vectorize", "compile",
-    "precision", *BASE,
+    "precision", "spatial", *BASE,
 }  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}

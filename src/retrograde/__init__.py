@@ -15,7 +15,7 @@ from retrograde.vectorize import per_example_grad, vmap
 if TYPE_CHECKING:
     import numpy as _np
 
-    from retrograde import io, nn, numpy, optim, random, scipy, train, tree
+    from retrograde import io, nn, numpy, optim, random, scipy, spatial, train, tree
     from retrograde.checking import check
     from retrograde.io.model_file import load, save
     from retrograde.precision import reduced
@@ -28,7 +28,7 @@ __all__ = [
     "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "fit", "fori_loop",
     "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
     "linearize", "load", "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy",
-    "set_threads", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
+    "set_threads", "spatial", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {
@@ -40,7 +40,7 @@ def __getattr__(name: str) -> object:
     """Networks, training and files are imported when first asked for."""
     import importlib
 
-    if name in ("nn", "optim", "numpy", "random", "scipy", "train", "io", "tree"):
+    if name in ("nn", "optim", "numpy", "random", "scipy", "spatial", "train", "io", "tree"):
         return importlib.import_module(f"retrograde.{name}")
     if name == "bfloat16":
         return importlib.import_module("retrograde.types").bfloat16()

@@ -173,11 +173,14 @@ def _check_equation(eq: Equation, given: list[Any], flags: list[bool], rng: np.r
     wanted = [k for k, i in enumerate(operands) if flags[i]]
     seeds = [j for j, out in enumerate(eq.outputs) if out.type.dtype.kind in "fc"]
 
+    outs = evaluate(graph, args)
+
     def at(k: int, x: Any) -> list[Any]:
         found = evaluate(graph, [*args[:k], x, *args[k + 1 :]])
-        return [np.asarray(found[j]) for j in seeds]
+        aligned = eq.primitive.align(found, outs) if eq.primitive.align else found
+        return [np.asarray(aligned[j]) for j in seeds]
 
-    here = at(0, args[0])
+    here = [np.asarray(outs[j]) for j in seeds]
     cts = [_draw(rng, out) for out in here]
     tangents = [_draw(rng, x) if k in wanted else None for k, x in enumerate(args)]
     pulled = _pull(graph, args, wanted, seeds, cts)
@@ -267,7 +270,8 @@ def _check_whole(f: Callable, args: Sequence[Any], rng: np.random.Generator, tol
         if not error <= 100 * tolerance:
             row.faults.append(
                 f"  {_name(f)} as a whole, along a random direction: reverse mode gives {reverse:.9g}, {name} {number:.9g}; "
-                "each operation is right by itself, so look for values that bypass the trace (a global, an attribute) or a kink"
+                "each operation is right by itself, so look for values that bypass the trace (a global, an attribute), a kink, "
+                "or the free phase of complex vectors (see np.linalg.eigh)"
             )
     return row
 

@@ -38,8 +38,8 @@ def lane(x, i):
     x = np.asarray(x)
     if x.ndim == 0 and x.dtype.kind in "iu":
         return (x - i % 2).astype(x.dtype)[()]
-    if x.ndim > 1 and x.shape[-1] == x.shape[-2] and np.array_equal(x, np.swapaxes(x, -1, -2)):
-        rolled = np.roll(x, (i, i), (-2, -1))  # a symmetric matrix stays one, and definite
+    if x.ndim > 1 and x.shape[-1] == x.shape[-2] and np.allclose(x, np.conj(np.swapaxes(x, -1, -2))):
+        rolled = np.roll(x, (i, i), (-2, -1))  # a Hermitian matrix stays one, and definite
     else:
         rolled = np.roll(x, i) if x.ndim else x
     return (rolled * (1 - 0.1 * i)).astype(x.dtype)[()] if x.dtype.kind in "fc" else rolled[()]

@@ -299,6 +299,27 @@ row("np.linalg.svdvals(x)", "torch.linalg.svdvals(x)", A, tolerance=1e-11)
 row("(lambda u, s, v: (u * np.sin(s)) @ v)(*np.linalg.svd(x, full_matrices=False))",
     "(lambda u, s, v: (u * torch.sin(s)) @ v)(*torch.linalg.svd(x, full_matrices=False))", A, tolerance=1e-11)  # fmt: skip
 row("np.linalg.cond(x)", "torch.linalg.cond(x)", S, tolerance=1e-11)
+for x in (Z, C, C.T.copy()):
+    name = f"complex128 {x.shape}"
+    row("np.linalg.pinv(x)", "torch.linalg.pinv(x)", x, name=name, tolerance=1e-10)
+    row("np.linalg.svdvals(x)", "torch.linalg.svdvals(x)", x, name=name, tolerance=1e-11)
+    row("np.linalg.norm(x, 'nuc')", "torch.linalg.norm(x, 'nuc')", x, name=name, tolerance=1e-11)
+    row("(lambda u, s, v: (u * np.sin(s)) @ v)(*np.linalg.svd(x, full_matrices=False))",
+        "(lambda u, s, v: (u * torch.sin(s)) @ v)(*torch.linalg.svd(x, full_matrices=False))", x, name=name, tolerance=1e-11,
+    )  # fmt: skip
+    row("(lambda u, s, v: (np.abs(u), np.abs(v) ** 2))(*np.linalg.svd(x, full_matrices=False))",
+        "(lambda u, s, v: (abs(u), abs(v) ** 2))(*torch.linalg.svd(x, full_matrices=False))", x, name=name, tolerance=1e-11,
+    )  # fmt: skip
+for x in (Z, C.T.copy()):
+    row("np.linalg.qr(x)", "torch.linalg.qr(x)", x, name=f"complex128 {x.shape}", tolerance=1e-11)
+row("np.linalg.lstsq(x, y, rcond=None)[0]", "torch.linalg.lstsq(x, y).solution", C.T.copy(), G.T.copy(), name="complex128",
+    tolerance=1e-10)  # fmt: skip
+row("np.linalg.cholesky(x @ x.conj().T)", "torch.linalg.cholesky(x @ x.mH)", Z, name="complex128", tolerance=1e-11)
+row("np.linalg.eigvalsh(x + x.conj().T)", "torch.linalg.eigvalsh(x + x.mH)", Z, name="complex128", tolerance=1e-11)
+row("(lambda w, v: ((v * np.sin(w)) @ v.conj().T, np.abs(v)))(*np.linalg.eigh(x + x.conj().T))",
+    "(lambda w, v: ((v * torch.sin(w)) @ v.mH, abs(v)))(*torch.linalg.eigh(x + x.mH))", Z, tolerance=1e-11)  # fmt: skip
+row("np.linalg.cond(x)", "torch.linalg.cond(x)", Z, name="complex128", tolerance=1e-11)
+row("np.linalg.norm(x, 2)", "torch.linalg.norm(x, 2)", Z, name="complex128", tolerance=1e-11)
 row("np.linalg.multi_dot([x, y, x])", "torch.linalg.multi_dot([x, y, x])", S, T)
 for ord in (None, 1, -1, 2, -2, "'fro'", "'nuc'", "np.inf"):
     row(f"np.linalg.norm(x, {ord})", f"torch.linalg.norm(x, {ord})", A, tolerance=1e-11)
@@ -313,6 +334,11 @@ row("np.linalg.tensorinv(x.reshape(2, 2, 4), 2)", "torch.linalg.tensorinv(x.resh
 row("sp.linalg.solve_triangular(x, y, lower=True)", "torch.linalg.solve_triangular(x.tril(), y, upper=False)", S, T,
     tolerance=1e-11)  # fmt: skip
 row("sp.linalg.expm(x)", "torch.linalg.matrix_exp(x)", 0.3 * S, tolerance=1e-11)
+row("sp.linalg.expm(x)", "torch.linalg.matrix_exp(x)", 0.3 * Z, name="complex128", tolerance=1e-11)
+row("sp.linalg.solve_triangular(x, y, trans=2)", "torch.linalg.solve_triangular(x.triu().mH, y, upper=False)", Z, Z + 1,
+    name="complex128", tolerance=1e-11)  # fmt: skip
+row("sp.linalg.cho_solve((np.linalg.cholesky(x @ x.conj().T), True), y)",
+    "torch.cholesky_solve(y, torch.linalg.cholesky(x @ x.mH))", Z, Z + 1, name="complex128", tolerance=1e-10)  # fmt: skip
 row("sp.linalg.cho_solve((np.linalg.cholesky(x @ x.T), True), y)", "torch.cholesky_solve(y, torch.linalg.cholesky(x @ x.mT))",
     S, T, tolerance=1e-10)  # fmt: skip
 row("sp.linalg.lu_solve(sp.linalg.lu_factor(x), y)", "torch.linalg.lu_solve(*torch.linalg.lu_factor(x), y)", S, T,

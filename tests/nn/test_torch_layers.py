@@ -1,7 +1,10 @@
 """Each layer against PyTorch's, its weights loaded from a state_dict saved as safetensors: values, gradients, transforms."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import spatial_cases
 
 import retrograde as rg
 from retrograde import nn
@@ -125,6 +128,9 @@ CASES.append(Case(
     "TransformerEncoder", nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), 2, nn.LayerNorm(6)),
     lambda: tn.TransformerEncoder(tn.TransformerEncoderLayer(6, 2, 8, batch_first=True), 2, tn.LayerNorm(6),
                                   enable_nested_tensor=False), x3, mask=CAUSAL, src_key_padding_mask=PADDED))  # fmt: skip
+for name, settings, more, shape in spatial_cases.CASES:
+    theirs = partial(getattr(tn, name), *settings, **more)
+    CASES.append(Case(f"{name} {settings} {more}", getattr(nn, name)(*settings, **more), theirs, normal(*shape)))
 every = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 
@@ -145,6 +151,7 @@ def theirs_of(case, theirs, inputs, dtype):
 
 
 @every
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # PyTorch's, of its own speed
 @pytest.mark.parametrize("dtype, how", [("float64", "eager"), ("float32", "eager"), ("float32", "jit")])
 def test_outputs_and_gradients_are_torchs(case, dtype, how, tmp_path):
     net, theirs = case.loaded(dtype, tmp_path)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import retrograde as rg
+from retrograde.errors import UnsupportedError
 from retrograde.ops.sort_kernel import network
 
 RNG = np.random.default_rng(43)
@@ -102,6 +103,22 @@ for f, scale in ((np.quantile, 1), (np.percentile, 100), (np.nanquantile, 1), (n
     for method in METHODS[:4]:
         case(f"{f.__name__}-nan-{method}", lambda x, f=f, s=scale, m=method: f(x, 0.5 * s, axis=1, method=m), ROWS)
 
+WEIGHED = [
+    ("full", S, np.exp(S[::-1]), {}),
+    ("axis", T, np.exp(T[0, :, 0]), {"axis": 1}),
+    ("axes", T, np.exp(T[:, 0].T), {"axis": (2, 0), "keepdims": True}),
+    ("nan", ROWS, np.exp(np.cos(np.arange(20.0))).reshape(4, 5), {"axis": 1}),
+    ("single", S32, np.arange(4.0), {"axis": 1}),
+]
+for f, scale in ((np.quantile, 1), (np.percentile, 100), (np.nanquantile, 1), (np.nanpercentile, 100)):
+    for name, x, w, kw in WEIGHED:
+        if "nan" in f.__name__ and w.shape != x.shape:  # an IndexError of NumPy's
+            continue
+        for q in (0.3, np.array([[0.0, 0.52], [0.77, 1.0]])):
+            how = {"q": q * scale, "method": "inverted_cdf", **kw}
+            case(f"{f.__name__}-weights-{name}-{np.ndim(q)}", lambda x, w, f=f, how=how: f(x, weights=w, **how), x, w)
+    case(f"{f.__name__}-weights-int", lambda x, f=f, s=scale: f(x, Q * s, weights=np.arange(6), method="inverted_cdf"), TIES)
+
 SMOOTH = [p for p in TABLE.smooth() if "special" not in p.id and not p.id.startswith("sort-1000")]
 
 
@@ -174,6 +191,8 @@ def test_nan_gets_no_cotangent_and_poisons_no_line(transform):
         (lambda x: np.searchsorted(x, x, side="middle"), ValueError),
         (lambda x: np.digitize(x, [0.0, 2.0, 1.0]), ValueError),
         (lambda x: np.quantile(x, 1.5), ValueError),
+        (lambda x: np.quantile(x, 0.5, weights=np.ones(3)), ValueError),
+        (lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=np.array([1.0, -1.0, 1.0])), ValueError),
         (lambda x: np.percentile(x, -1), ValueError),
         (lambda x: np.quantile(x, 0.5, method="best"), ValueError),
         (lambda x: np.median(x, axis=1), np.exceptions.AxisError),
@@ -191,7 +210,7 @@ def test_errors_say_what_is_wrong(call, error):
         lambda x: np.sort(x, order="a"),
         lambda x: np.median(x, out=np.zeros(())),
         lambda x: np.quantile(x, 0.5, out=np.zeros(())),
-        lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=np.ones(3)),
+        lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=np.ones(2), axis=0),
         lambda x: np.quantile(x[:0], 0.5),
         lambda x: np.median(x + 0j),
         lambda x: np.nanquantile(x + 0j, 0.5),
@@ -247,3 +266,27 @@ def test_ordering_the_lines_of_another_axis_and_of_many_lines():
         values, places = rg.jit(lambda x, a=axis: (np.sort(x, a), np.argsort(x, a)))(x)
         np.testing.assert_array_equal(values, np.sort(x, axis))
         np.testing.assert_array_equal(places, np.argsort(x, axis, kind="stable"))
+
+
+@pytest.mark.parametrize("f", [np.quantile, np.nanquantile])
+def test_wrong_weights_are_an_error_and_nan_where_compiled(f):
+    def call(x, w):
+        return f(x, 0.5, axis=1, method="inverted_cdf", weights=w)
+
+    x = np.array([[1.0, 2.0, 3.0]] * 5)
+    right = np.array([0.0, 1.0, 3.0])
+    wrong = np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 2.0], [1.0, np.inf, 1.0], [np.nan, 1.0, 1.0]])
+    found = rg.jit(call)(x, np.vstack([right, wrong]))
+    assert found[0] == 3.0 and np.isnan(found[1:]).all()
+    for w in wrong:
+        with pytest.raises(ValueError, match="weights"):
+            rg.vjp(call, x[:1], w[None])
+    with pytest.raises(UnsupportedError, match="astype"):
+        rg.jit(call)(x.astype(int), np.vstack([right, wrong]))
+
+
+def test_the_gradient_of_a_weighted_quantile_goes_to_the_element():
+    x, w = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0])
+    by_x, by_w = rg.jit(rg.grad(lambda x, w: np.quantile(x, 0.5, method="inverted_cdf", weights=w) ** 2, (0, 1)))(x, w)
+    np.testing.assert_array_equal(by_x, [0, 0, 4])
+    assert not by_w.any()

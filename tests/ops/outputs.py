@@ -1,6 +1,18 @@
 """Primitives of several outputs for the generic suites: each output as if it were a primitive of its own."""
 
+import numpy as np
+
 from retrograde.types import type_of
+
+FREE = {("eigh", 1): -2, ("svd", 1): -2, ("svd", 2): -1}  # outputs that are vectors, and the axis they lie along
+
+
+def turned(x, axis):
+    """Complex vectors with the phase at which their first elements are real, as it does not matter which one they had."""
+    if axis is None or x.dtype.kind != "c" or not x.size:
+        return x
+    first = x[..., :1, :] if axis == -2 else x[..., :1]
+    return x * (np.conj(first) / np.abs(first))
 
 
 class Output:
@@ -13,10 +25,10 @@ class Output:
         return getattr(self.all, name)
 
     def __call__(self, *args, **params):
-        return self.all(*args, **params)[self.place]
+        return turned(self.all(*args, **params)[self.place], FREE.get((self.all.name, self.place)))
 
     def reference(self, *args, **params):
-        return self.all.reference(*args, **params)[self.place]
+        return turned(self.all.reference(*args, **params)[self.place], FREE.get((self.all.name, self.place)))
 
     def type_rule(self, *types, **params):
         return self.all.type_rule(*types, **params)[self.place]

@@ -7,6 +7,7 @@ from outputs import outputs_of
 import retrograde as rg
 import retrograde.ops.accumulate
 import retrograde.ops.correlate
+import retrograde.ops.pool
 import retrograde.ops.sort
 import retrograde.ops.update
 import retrograde.random  # registers its primitives

@@ -141,3 +141,22 @@ def test_ctrl_c_leaves_out_no_part_of_a_sum():
     assert run.interrupted
     whole = full_batch(run.epochs)
     assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(run.model), tree_leaves(whole.model)))
+
+
+def test_columns_that_end_where_the_rows_do_are_not_taken_for_rows():
+    x, w = RNG.normal(size=(512, 6)), RNG.normal(size=(6, 600))
+    f = rg.value_and_grad(lambda b: np.sum(np.tanh(np.sin(x * b[:6]) @ w + b)[:, 500:512]))
+    for found, want in zip(rg.jit(f)(np.ones(600)), f(np.ones(600))):
+        np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-12)
+
+
+def test_the_features_of_a_wide_layer_are_left_alone(monkeypatch):
+    monkeypatch.setattr(chunking, "CHUNK_BYTES", 384 << 10)
+    w, b, v = RNG.normal(size=(512, 8)), RNG.normal(size=8), RNG.normal(size=(512, 8))
+
+    def step(w, b, v, x):  # the weight's rows meet in a sum, but nothing long is computed for it
+        loss, (dw, db) = rg.value_and_grad(lambda w, b: np.sum(np.tanh(x @ w + b)), argnums=(0, 1))(w, b)
+        return loss, w - 0.1 * (0.9 * v + dw), b - 0.1 * db, 0.9 * v + dw
+
+    graph = simplify(trace_to_graph(step, (w, b, v, RNG.normal(size=(8, 512))))[0])
+    assert chunk(graph) is graph

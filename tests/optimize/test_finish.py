@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import retrograde as rg
-from retrograde import nn, optim
+from retrograde import nn, optim, spatial
 from retrograde.codegen import matmul_plan
 from retrograde.compile import Compiled, interpret
 from retrograde.ops.control import product
@@ -152,3 +152,43 @@ def test_a_weight_is_updated_where_it_lies():
     loop = Compiled(trace_to_graph(f, (x, ct, w))[0])
     assert loop.plan.peak < w.nbytes
     np.testing.assert_allclose(loop((x, ct, w))[0], w - 0.1 * 15 * (ct.T @ x), rtol=1e-11, atol=1e-11)
+
+
+def image(x, w, b=None):  # with channels last, as between layers
+    return np.moveaxis(spatial.convolve(x, w, b, padding=1), 1, -1)
+
+
+def image_bias_and_relu(x, w, b, u):
+    return np.maximum(image(x, w, b), 0)
+
+
+def image_derivative(x, w, b, u):
+    g = np.where(np.cumsum(u, axis=0) > 0, image(x, w), 0)
+    return g, g.sum(axis=(1, 2))
+
+
+def image_sums_over_the_batch(x, w, b, u):
+    return np.tanh(image(x, w)).sum(axis=0)
+
+
+def image_read_twice(x, w, b, u):
+    z = image(x, w)
+    return np.tanh(z), np.flip(z, 2)
+
+
+@pytest.mark.parametrize("f, joined", [
+    (image_bias_and_relu, True), (image_derivative, True), (image_sums_over_the_batch, False), (image_read_twice, False),
+])  # fmt: skip
+@pytest.mark.parametrize("points", [3, 5])
+def test_images_are_finished_behind_their_convolution(f, joined, points):
+    args = [RNG.normal(size=shape).astype(np.float32) for shape in [(points, 3, 6, 5), (9, 3, 3, 3), (9,), (points, 6, 5, 9)]]
+    graph, _ = trace_to_graph(f, args)
+    found = any(eq.primitive is product for eq in optimize(graph).equations)
+    assert found == (joined and points >= 4)
+    expected, runs = interpret(graph, args), []
+    for threads in (1, 2, 3):
+        rg.set_threads(threads)
+        runs.append(Compiled(graph)(args))
+    for got, wanted in zip(runs[0], expected):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert all(a.tobytes() == b.tobytes() for run in runs[1:] for a, b in zip(runs[0], run))

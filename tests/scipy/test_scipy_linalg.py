@@ -72,6 +72,26 @@ of("expm", np.stack([A3, 10 * A3]))
 of("expm", np.zeros((3, 3)))
 of("expm", np.array([[0.5]]))
 of("block_diag", A3, V3, M32)
+Z3, ZH = A3 + 1j * general(3, 3), S3 + 1j * (A3 - A3.T)
+ZT, Y32 = TALL - 0.6j * TALL[::-1], M32 * (1 - 0.5j)
+for a in (Z3, Z3.astype(np.complex64)):
+    for name in ("solve", "inv", "expm", "lu", "qr"):
+        of(name, a, *([Y32.astype(a.dtype)] if name == "solve" else []))
+of("solve", Z3, M32)
+of("expm", 20 * Z3)
+of("expm", 1j * S3)
+of("lu", ZT, permute_l=True)
+of("lu_factor", Z3)
+of("qr", ZT, mode="economic")
+of("pinv", ZT)
+of("svdvals", ZT)
+for lower in (False, True):
+    of("cholesky", ZH, lower=lower)
+    of("eigh", ZH, lower=lower, eigvals_only=True)
+    of("eigvalsh", ZH, S3 + 0.1 * (ZH - S3), lower=lower)
+    of("solve", ZH, Y32, assume_a="pos", lower=lower)
+    for trans in (0, 1, 2, "C"):
+        of("solve_triangular", Z3, Y32, trans=trans, lower=lower)
 of("toeplitz", V3)
 of("toeplitz", V3, RNG.normal(size=4))
 of("hankel", V3, RNG.normal(size=2))
@@ -91,7 +111,7 @@ def test_the_value_is_scipys(f, args, transform, request):
     large = max(1.0, *(float(np.max(np.abs(x), initial=0)) for x in expected))
 
     def scaled(xs):
-        return [x / x.dtype.type(large) if x.dtype.kind == "f" else x for x in map(np.asarray, xs)]
+        return [x / x.dtype.type(large) if x.dtype.kind in "fc" else x for x in map(np.asarray, xs)]
 
     check(scaled(found), scaled(expected), 1e-11 if "expm" in title else 1e-12)  # of expm SciPy's is less exact than ours
 
@@ -155,6 +175,14 @@ def test_factors_solve_systems():
     for f, args in ((by_lu, (A3, M32)), (by_lu, (A3, V3)), (by_cholesky, (S3, V3)), (by_cholesky, (S3, M32))):
         check_gradient(f, args)
         check_second_order(f, args)
+    def by_all(a, h, b):
+        factors = S.lu_factor(a)
+        solved = [S.lu_solve(factors, b, trans=trans) for trans in (0, 1, 2)]
+        return *solved, *[S.cho_solve(S.cho_factor(h, lower=lower), b) for lower in (False, True)]
+
+    check_gradient(by_all, (Z3, ZH, Y32))
+    for x, matrix in zip(rg.jit(by_all)(Z3, ZH, Y32), (Z3, Z3.T, Z3.conj().T, ZH, ZH)):
+        np.testing.assert_allclose(matrix @ x, Y32, atol=1e-13)
     x, y = rg.jit(by_lu)(A3, V3)
     np.testing.assert_allclose(A3 @ x, V3, atol=1e-14)
     np.testing.assert_allclose(A3.T @ y, V3, atol=1e-14)
@@ -170,6 +198,15 @@ def test_generalized_eigenvectors():
     w, v = rg.jit(S.eigh)(S3, B3)
     np.testing.assert_allclose(S3 @ v, B3 @ v * w, atol=1e-13)
     check_gradient(f, (S3, B3))
+
+    def g(a, b):
+        w, v = S.eigh(a, b)
+        return w, np.abs(v) ** 2
+
+    b = B3 + 0.1j * (A3 - A3.T)
+    w, v = rg.jit(S.eigh)(ZH, b)
+    np.testing.assert_allclose(ZH @ v, b @ v * w, atol=1e-13)
+    check_gradient(g, (ZH, b))
 
 
 REFUSED = [

@@ -222,7 +222,7 @@ class KernelEmitter:
             self.store(view, index, number)
 
     def copy(self, target: View, source: View) -> None:
-        """Copy every element; as one block of memory where both lie in order."""
+        """Copy every element; as one block of memory where both lie in order. Each thread of a team does so by itself."""
         if target.type.size > 1 and target.layout.contiguous and source.layout.contiguous and target.dtype == source.dtype:
             self._block("llvm.memmove.p0.p0.i64", target, self.address(source, (0,) * len(source.shape)))
             return
@@ -233,6 +233,15 @@ class KernelEmitter:
             return
         for index in self.loop(*target.shape):
             self.store(target, index, self.load(source, index))
+
+    def copy_shared(self, target: View, source: View) -> None:
+        """Copy every element; a team shares the rows of the first axis."""
+        if self.team is None or not target.shape:
+            self.copy(target, source)
+            return
+        begin, end = self.share(target.shape[0])
+        for i in self.count(end, begin):
+            self.copy(self.matrix(target, (i,)), self.matrix(source, (i,)))
 
     def _turn(self, target: View, source: View) -> None:
         """Copy between a matrix that lies row by row and one that lies column by column: in tiles, which stay in the cache."""

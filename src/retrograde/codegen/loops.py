@@ -85,23 +85,29 @@ def emit_piece(
     height: int | ir.Value, width: int | ir.Value, first: ir.Value,
 ) -> None:  # fmt: skip
     """Emit it for a piece of a space of two axes, where all views begin; sums down the columns go on but in the `first` rows."""
-    _Nest(k, body, operands, outputs, merge=False).emit_piece(height, width, first)
+    _Nest(k, body, operands, outputs, apart=None).emit_piece(height, width, first)
+
+
+def emit_at(k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View], index: ir.Value) -> None:
+    """Emit it for one index of the first axis, which nothing is summed over."""
+    _Nest(k, body, operands, outputs, apart=1).emit_at(index)
 
 
 class _Nest:
-    def __init__(self, k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View], merge: bool = True):
+    def __init__(self, k: KernelEmitter, body: Graph, operands: list[View], outputs: list[View], apart: int | None = 0):
+        """The first axes are loops of their own, as many as are `apart` (None: all)."""
         self.k, self.body = k, body
         self.space = space_of(body)
         self.views = dict(zip(body.inputs, operands))
         self.stores = dict(zip(body.outputs, outputs))
         self.indexed = any(eq.primitive.lowering == "element" for eq in body.equations)
         reductions = [eq for eq in body.equations if eq.primitive.lowering == "reduction"]
-        self.axes = self._merge_axes(reductions) if merge else [(a,) for a in range(len(self.space))]
+        self.axes = self._merge_axes(reductions, len(self.space) if apart is None else apart)
         self.reductions = [self._reduction(eq) for eq in reductions]
 
     # -- axes
 
-    def _merge_axes(self, reductions: list[Equation]) -> list[tuple[int, ...]]:
+    def _merge_axes(self, reductions: list[Equation], apart: int) -> list[tuple[int, ...]]:
         """The loops, outermost first: each a run of axes of the space that all accesses walk as one."""
         accesses = [view.layout.broadcast(self.space).strides for view in self.views.values() if self._walks(view)]
         written = [v for o, v in self.stores.items() if o.type.shape == self.space and not self._is_reduction(o)]
@@ -115,9 +121,9 @@ class _Nest:
             flags.append(tuple(a in reduced for a in range(len(self.space))))
         axes: list[tuple[int, ...]] = []
         for a, length in enumerate(self.space):
-            if length == 1 and not self.indexed:
+            if length == 1 and not self.indexed and a >= apart:
                 continue
-            if axes and not self.indexed:
+            if axes and not self.indexed and a > apart:
                 p = axes[-1][-1]
                 alike = all(s[p] == s[a] * length for s in accesses) and all(f[p] == f[a] for f in flags)
                 if alike:
@@ -145,7 +151,7 @@ class _Nest:
     # -- emission
 
     def emit(self) -> None:
-        lengths = [math.prod(self.space[a] for a in group) for group in self.axes]
+        lengths = self._lengths()
         shared = self._shared_axis(lengths)
         if shared is None:
             with self.k.first_only():
@@ -154,6 +160,9 @@ class _Nest:
         step = LINE if shared == len(lengths) - 1 else 1
         self._nest([self.k.share(n, step) if d == shared else (0, n) for d, n in enumerate(lengths)])
 
+    def emit_at(self, index: ir.Value) -> None:
+        self._nest([(index, self.k.b.add(index, self.k.index(1))), *((0, n) for n in self._lengths()[1:])])
+
     def emit_piece(self, height: int | ir.Value, width: int | ir.Value, first: ir.Value) -> None:
         ranges = [(0, height), (0, width)]
         if self.reductions:
@@ -161,6 +170,9 @@ class _Nest:
                 for r in self.reductions:
                     self._clear(r, ranges)
         self._nest(ranges, goes_on=bool(self.reductions))
+
+    def _lengths(self) -> list[int]:
+        return [math.prod(self.space[a] for a in group) for group in self.axes]
 
     def _shared_axis(self, lengths: list[int]) -> int | None:
         """The outermost axis that is long enough, else the longest, of those that no reduction sums over."""

@@ -158,7 +158,7 @@ def plan_matmul(
     chains = 1
     while not straight and chains < 8 and m * -(-n // (64 // size)) * chains < 8 and k >= 8 * chains:
         chains *= 2
-    rows, vectors = _tile(m, n, k, width, vector_bytes, chains)
+    rows, vectors = register_tile(m, n, k, width, vector_bytes, chains)
     panels = -(-n // (vectors * width))
     pack_a = width > 1 and a[1] * size >= FAR_STEP and m * k * size >= PACK_A_BYTES and panels >= 4
     near = ROWS_BYTES // 2 if pack_a else ROWS_BYTES  # a packed strip has padding
@@ -233,7 +233,7 @@ def _dot_tile(m: int, n: int, vector_bytes: int) -> tuple[int, int]:
     return (few, many) if m <= n else (many, few)
 
 
-def _tile(m: int, n: int, k: int, width: int, vector_bytes: int, chains: int) -> tuple[int, int]:
+def register_tile(m: int, n: int, k: int, width: int, vector_bytes: int, chains: int) -> tuple[int, int]:
     """Choose the register tile with the least estimated time over the whole product."""
     registers = 16 if vector_bytes == 32 else 32
     groups = max(1, -(-n // width))

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from llvmlite import ir
 
+from retrograde.codegen.convolution import convolution_scratch, emit_convolution
 from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
@@ -32,6 +33,7 @@ from retrograde.ir.digest import digest_equation
 from retrograde.ir.layout import Layout
 from retrograde.ops.branch import branch
 from retrograde.ops.control import by_rows, fused, product, scan, straight
+from retrograde.ops.convolve import convolve
 from retrograde.ops.index import nearest
 from retrograde.ops.matmul import matmul
 
@@ -315,9 +317,12 @@ class _Module:
         return function
 
     def _emit(self, k: KernelEmitter, eq: Equation, operands: list[View], results: list[View]) -> None:
-        if eq.primitive in (matmul, product):
+        convolves = convolve in (eq.primitive, *(inner.primitive for _, body in eq.graphs() for inner in body.equations[:1]))
+        if eq.primitive in (matmul, product) and not convolves:
             self.products.append(describe_product(eq, operands, results, self.vector_bytes))
-        if eq.primitive is fused:
+        if convolves and eq.primitive in (convolve, product):
+            self.products.append(emit_convolution(k, eq, operands, results, self.vector_bytes))
+        elif eq.primitive is fused:
             emit_fused(k, eq.params["body"], operands, results)
         elif eq.primitive is straight:
             emit_straight(k, eq.params["body"], operands, results)
@@ -453,8 +458,12 @@ def scratch_of(vector_bytes: int) -> Callable[[Equation], int]:
     def need(eq: Equation) -> int:
         if eq.primitive is matmul:
             return product_scratch(eq, vector_bytes)
+        if eq.primitive is product and eq.params["body"].equations[0].primitive is convolve:
+            return convolution_scratch(eq.params["body"].equations[0])
         if eq.primitive is product:
             return finished_scratch(eq, vector_bytes)
+        if eq.primitive is convolve:
+            return convolution_scratch(eq)
         wanted = eq.primitive.scratch
         return wanted(*[a.type for a in eq.inputs], **eq.params) if wanted is not None else 0
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from retrograde.codegen.convolution import convolution_scratch
 from retrograde.codegen.loops import space_of
 from retrograde.codegen.products import finished_scratch, product_scratch
 from retrograde.ir import Equation, Graph
 from retrograde.ops.control import by_rows, fused, product, straight
+from retrograde.ops.convolve import convolve
 from retrograde.ops.matmul import matmul
 
 BYTES_PER_NS = 40.0  # of one core, from and to the second cache or memory
@@ -34,8 +36,13 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             rate = 6.4 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is product:
-            first, nest = map(work, eq.params["body"].equations)
-            return Work(first.ns + nest.ns, first.splits, finished_scratch(eq, vector_bytes))
+            first, *_, nest = map(work, eq.params["body"].equations)
+            convolves = eq.params["body"].equations[0].primitive is convolve
+            return Work(first.ns + nest.ns, first.splits, first.scratch if convolves else finished_scratch(eq, vector_bytes))
+        if eq.primitive is convolve:
+            flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
+            rate = 3.2 * vector_bytes / eq.inputs[0].type.dtype.itemsize
+            return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, convolution_scratch(eq))
         if eq.primitive is fused:
             body: Graph = eq.params["body"]
             per_ns = vector_bytes / 2
@@ -47,7 +54,7 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
         if eq.primitive is straight:
             return Work(CALL_NS + sum(_flops(inner) for inner in eq.params["body"].equations) / 4, False, 0)
         flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-        return Work(CALL_NS + max(4 * moved, flops / 4), False, 0)
+        return Work(CALL_NS + max(4 * moved, flops / 4), eq.primitive.shares, 0)
 
     return work
 

@@ -27,7 +27,7 @@ _LETTERS = dict(zip(_GREEK, "αβγδεζηθικλμνξπρστυφχψωΓΔ�
 
 _SIGNS = {
     "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "infty": "∞", "ldots": "…", "leftarrow": "←",
-    "wedge": "∧", "vee": "∨", "neg": "¬",
+    "wedge": "∧", "vee": "∨", "neg": "¬", "ast": "∗",
 }  # fmt: skip
 
 

@@ -75,10 +75,13 @@ class Primitive:
         self.lower: Any = None
         self.batch: Callable[..., Any] | None = None
         self.cut: Callable[..., bool] | None = None
+        self.align: Callable[..., Sequence[Any]] | None = None
         self.samples: Callable[[], list] | None = None
         self.moves = False  # a kernel that only moves elements: its reference works on elements of any kind, 0 for none
         self.overwrites: int | None = None  # a kernel's operand in whose memory its output may be written, if nobody reads it on
+        self.lines: tuple[int, ...] = ()  # the operands whose last axis its kernel reads as lines of memory
         self.scratch: Callable[..., int] | None = None  # bytes of working memory that its kernel wants
+        self.shares = False  # whether its kernel gives each thread of a team a part of its work
         self.solo: Callable[..., bool] | None = None  # whether a library does it that may bring threads of its own
         self.ufunc: Any = None  # the NumPy ufunc whose promotion rules it follows, where there is one
         REGISTRY[name] = self
@@ -161,6 +164,14 @@ class Primitive:
         parameters then take the length of the part. Without a rule it is computed whole.
         """
         self.cut = rule
+        return rule
+
+    def def_align(self, rule: Callable) -> Callable:
+        """`rule(outputs, like) -> outputs`, in NumPy: of outputs that are not unique, those nearest to `like`.
+
+        Such are vectors up to a sign or a phase. Differences of these are what `rg.check` compares the derivative with.
+        """
+        self.align = rule
         return rule
 
     def def_samples(self, rule: Callable) -> Callable:

@@ -157,7 +157,7 @@ def _overwritable(eq: Equation, i: int) -> list[int]:
         return [0]
     body: Graph = eq.params.get("body")
     if eq.primitive is product:
-        first, nest = body.equations
+        first, *_, nest = body.equations
         if body.inputs[i] in first.inputs or body.inputs[i] not in nest.inputs:
             return []
         i = nest.inputs.index(body.inputs[i])

@@ -34,6 +34,7 @@ from retrograde.nn.batch_normalization import BatchNorm1d, BatchNorm2d, Instance
 from retrograde.nn.classifying import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
 from retrograde.nn.collecting import note, noted
 from retrograde.nn.containers import Lambda, Parallel, Residual
+from retrograde.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from retrograde.nn.criteria import (
     GaussianNLLLoss,
     HuberLoss,
@@ -57,6 +58,16 @@ from retrograde.nn.margins import (
 )
 from retrograde.nn.module import Module, from_config
 from retrograde.nn.normalization import GroupNorm, LayerNorm, RMSNorm
+from retrograde.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from retrograde.nn.recurrent import GRU, LSTM, RNN, TakeOutput
 from retrograde.nn.state_dict import load_state_dict, state_dict
 from retrograde.nn.transformer import TransformerEncoder, TransformerEncoderLayer
@@ -70,11 +81,21 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
@@ -102,6 +123,8 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mish",
     "Module",
     "MultiLabelMarginLoss",

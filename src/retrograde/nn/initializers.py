@@ -16,7 +16,7 @@ import numpy as np
 
 from retrograde.errors import ModelError
 
-Initializer = Callable[[np.random.Generator, tuple[int, int], float], np.ndarray]
+Initializer = Callable[[np.random.Generator, tuple[int, ...], float], np.ndarray]
 
 
 def _variance(kind: str, fan_in: int, fan_out: int, gain: float) -> float:
@@ -25,8 +25,8 @@ def _variance(kind: str, fan_in: int, fan_out: int, gain: float) -> float:
 
 
 def _family(kind: str, shape_of_noise: str) -> Initializer:
-    def draw(rng: np.random.Generator, shape: tuple[int, int], gain: float) -> np.ndarray:
-        fan_out, fan_in = shape
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], gain: float) -> np.ndarray:
+        fan_out, fan_in = (n * math.prod(shape[2:]) for n in shape[:2])
         std = math.sqrt(_variance(kind, fan_in, fan_out, gain))
         if shape_of_noise == "normal":
             return rng.normal(0.0, std, shape)
@@ -41,15 +41,15 @@ glorot_normal, glorot_uniform = _family("glorot", "normal"), _family("glorot", "
 lecun_normal, lecun_uniform = _family("lecun", "normal"), _family("lecun", "uniform")
 
 
-def orthogonal(rng: np.random.Generator, shape: tuple[int, int], gain: float) -> np.ndarray:
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float) -> np.ndarray:
     """Rows or columns orthonormal, times gain: the QR factor of a normal matrix, signs made uniform."""
-    rows, columns = shape
+    rows, columns = shape[0], math.prod(shape[1:])
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
-    return gain * (q if rows >= columns else q.T)
+    return gain * (q if rows >= columns else q.T).reshape(shape)
 
 
-def zeros(rng: np.random.Generator, shape: tuple[int, int], gain: float) -> np.ndarray:
+def zeros(rng: np.random.Generator, shape: tuple[int, ...], gain: float) -> np.ndarray:
     """All zeros."""
     return np.zeros(shape)
 
@@ -67,8 +67,8 @@ _FOLLOWED_BY: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 
 
-def draw_weight(rng: np.random.Generator, shape: tuple[int, int], name: str | None, follows: Any) -> np.ndarray:
-    """A weight of shape (fan_out, fan_in): by name, or the one right for the activation that follows."""
+def draw_weight(rng: np.random.Generator, shape: tuple[int, ...], name: str | None, follows: Any) -> np.ndarray:
+    """A weight of shape (fan_out, fan_in), or (out, in, kernel...): by name, or the one right for the activation that follows."""
     chosen, gain = _FOLLOWED_BY.get(type(follows).__name__, ("glorot_uniform", 1.0))
     if type(follows).__name__ == "LeakyReLU":
         gain = math.sqrt(2.0 / (1.0 + follows.negative_slope**2))

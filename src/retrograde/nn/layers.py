@@ -12,6 +12,7 @@ from retrograde import random
 from retrograde.errors import ModelError
 from retrograde.nn.initializers import draw_weight, get_initializer
 from retrograde.nn.module import Module, check_layers, check_probability, check_size, child_seeds, require
+from retrograde.nn.pooling import Pooling
 
 
 class Linear(Module):
@@ -105,7 +106,7 @@ def _met_first(layer: Module, follows: Any) -> Any:
         for inner in reversed(layer.layers):
             follows = _met_first(inner, follows)
         return follows
-    return follows if isinstance(layer, (Dropout, Flatten, GaussianNoise, Identity)) else layer
+    return follows if isinstance(layer, (Dropout, Flatten, GaussianNoise, Identity, Pooling)) else layer
 
 
 class Sequential(Module):

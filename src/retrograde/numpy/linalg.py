@@ -3,8 +3,8 @@
 Errors: where NumPy raises LinAlgError for a matrix that has no answer (singular, not positive definite, no convergence), so does
 eager code, traced or not. Compiled code cannot raise half way: it fills the answer for that matrix with NaN, and that of
 no other matrix of the batch. Derivatives: `cholesky` and `eigh` read one triangle only, so their derivatives are by
-that triangle. Eigenvectors and singular vectors that belong to equal values are not unique; see `eigh`. Complex matrices
-have no rule yet. Of plain arrays all is NumPy's own.
+that triangle. Eigenvectors and singular vectors that belong to equal values are not unique, and complex ones have a phase that
+is free; see `eigh`. Of plain arrays all is NumPy's own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from retrograde.errors import MatrixError, ShapeError, UnsupportedError
 from retrograde.ir.builder import plain
+from retrograde.numpy.complex import abs_square
 from retrograde.numpy.complex import sign as phase
 from retrograde.numpy.elementwise import absolute, where
 from retrograde.numpy.last_axes import (  # noqa: F401
@@ -28,7 +29,7 @@ from retrograde.numpy.last_axes import (  # noqa: F401
     trace,
     vecdot,
 )
-from retrograde.numpy.norms import matrix_norm, norm, once, real_form, singular_values, vector_norm  # noqa: F401
+from retrograde.numpy.norms import matrix_norm, norm, singular_values, vector_norm  # noqa: F401
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import prod as _prod
 from retrograde.numpy.reductions import sum as _sum
@@ -38,9 +39,9 @@ from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
+from retrograde.ops import qr as qr_op
 from retrograde.ops import spectral as sp
 from retrograde.ops.promote import apply, astype
-from retrograde.types import kind_of
 
 _LAPACK = (np.float32, np.float64, np.complex64, np.complex128)
 
@@ -74,15 +75,10 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
-def matrices(*xs: Any, square: bool = False, kinds: str = "f") -> tuple:
+def matrices(*xs: Any, square: bool = False) -> tuple:
     """The operands as numbers of one dtype, as numpy.linalg has them: single precision stays, all else is double."""
     found = [array(x) for x in xs]
     for x in found:
-        if kind_of(x.dtype) == "c" and "c" not in kinds:
-            raise UnsupportedError(
-                f"this function of {x.dtype} matrices is not supported; of numpy.linalg these take complex numbers: solve, inv, "
-                "det, slogdet, eigvalsh, svdvals, pinv, matrix_rank, cond, norm, matrix_power"
-            )
         if x.dtype == np.float16 or x.dtype.kind == "V":
             raise UnsupportedError(f"linear algebra of {x.dtype} is not supported, as in NumPy; use x.astype(np.float32)")
     wanted = np.result_type(np.float32, *[x.dtype if x.dtype in _LAPACK else np.float64 for x in found])
@@ -104,13 +100,18 @@ def mT(x: Any) -> Any:
     return swapaxes(x, -1, -2)
 
 
+def mH(x: Any) -> Any:
+    """The conjugate transpose."""
+    return cx.conj(mT(x))
+
+
 # -- linear systems --------------------------------------------------------------------------------------------------
 
 
 @implements_traced(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
     """x with a x = b. (..., n, n) and (..., n, k), or a vector (n,). Singular: LinAlgError, compiled NaN."""
-    a, b = matrices(a, b, square=True, kinds="fc")
+    a, b = matrices(a, b, square=True)
     vector = len(b.shape) == 1
     b = expand_dims(b, 1) if vector else b
     a, b = _one_batch(a, b)
@@ -130,7 +131,7 @@ def _one_batch(a: Any, b: Any) -> tuple:
 @implements_traced(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse. Singular: LinAlgError, compiled NaN."""
-    (a,) = matrices(a, square=True, kinds="fc")
+    (a,) = matrices(a, square=True)
     return im.linear_solve(a, eye(a.shape[-1], a), *im.factorize(a))
 
 
@@ -163,8 +164,8 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 @implements_traced(np.linalg.det)
 def det(a: Any) -> Any:
-    """The determinant. Its gradient at a singular matrix is not finite: it is found by way of the inverse."""
-    (a,) = matrices(a, square=True, kinds="fc")
+    """The determinant. Its gradient is the cofactors, at a singular matrix too, but no second one there: LinAlgError or NaN."""
+    (a,) = matrices(a, square=True)
     factors, pivots = im.factorize(a)
     return im.determinant(apply(ew.multiply, _sign(pivots, a), _prod(_diagonal(factors), -1)), a, factors, pivots)
 
@@ -172,7 +173,7 @@ def det(a: Any) -> Any:
 @implements_traced(np.linalg.slogdet)
 def slogdet(a: Any) -> SlogdetResult:
     """Sign and log|det|: (0, -inf) of a singular matrix, where the gradient is not finite. A real sign has no derivative."""
-    (a,) = matrices(a, square=True, kinds="fc")
+    (a,) = matrices(a, square=True)
     factors, pivots = im.factorize(a)
     d = _diagonal(factors)
     sign = apply(ew.multiply, _sign(pivots, a), _prod(phase(d), -1))
@@ -214,11 +215,11 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     x = matmul(p, b)
     top = _max(s, -1, keepdims=True) if s.size else s
     rank = _sum(apply(ew.greater, s, apply(ew.multiply, top, rcond)))
-    left = _sum(apply(ew.square, apply(ew.subtract, b, matmul(a, x))), 0)
+    left = _sum(abs_square(apply(ew.subtract, b, matmul(a, x))), 0)
     left = expand_dims(left, 0) if len(b.shape) == 1 else left
     known = plain(rank)
     empty = m <= n or (known is not None and known < n)
-    return x, (np.zeros(0, a.dtype) if empty else left), astype(rank, np.int32), s
+    return x, (np.zeros(0, s.dtype) if empty else left), astype(rank, np.int32), s
 
 
 # -- factors ---------------------------------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The lower (`upper`: the upper) triangular factor of a positive definite matrix, of which that triangle alone is read."""
     (a,) = matrices(a, square=True)
-    return mT(la.cholesky(mT(a))) if upper else la.cholesky(a)
+    return mH(la.cholesky(mH(a))) if upper else la.cholesky(a)
 
 
 @implements_traced(np.linalg.qr)
@@ -236,9 +237,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     """(Q, R), or R alone for mode "r". Mode "complete" adds columns that have no derivative, so that it is refused for tall a."""
     (a,) = matrices(a)
     if mode == "r":
-        return sp.qr(a)[1]
+        return qr_op.qr(a)[1]
     if mode == "reduced" or (mode == "complete" and a.shape[-2] <= a.shape[-1]):
-        return QRResult(*sp.qr(a))
+        return QRResult(*qr_op.qr(a))
     raise UnsupportedError(
         f"np.linalg.qr(mode={mode!r}) is not supported on traced arrays; modes are 'reduced' and 'r', and 'complete' where there "
         "are no more rows than columns"
@@ -247,10 +248,11 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 @implements_traced(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
-    """Eigenvalues, ascending, and orthonormal eigenvectors as columns, of a symmetric matrix of which one triangle is read.
+    """Eigenvalues, ascending, and orthonormal eigenvectors, as columns, of a symmetric or Hermitian matrix; one triangle is read.
 
     Vectors of equal values are not unique and have no derivative: NaN comes out of their pullback, as in JAX and PyTorch. What
-    reads values only is right there too; `eigvalsh` says so.
+    reads values only is right there too; `eigvalsh` says so. Complex vectors may be multiplied by any number of absolute value 1:
+    the derivative is right for what does not depend on it, such as np.abs(v) or (v * f(w)) @ v.conj().T, as in JAX and PyTorch.
     """
     return EighResult(*sp.eigh(_triangle(a, UPLO), vectors=True, unique=True))
 
@@ -258,29 +260,23 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
 @implements_traced(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """Eigenvalues, ascending, of a symmetric or Hermitian matrix of which one triangle is read."""
-    if array(a).dtype.kind == "c":
-        lower = _triangle(a, UPLO, "fc")
-        strict = where(np.tri(lower.shape[-1], k=-1, dtype=bool), lower, lower.dtype.type(0))
-        real_diagonal = apply(ew.multiply, np.eye(lower.shape[-1], dtype=cx.part_of(lower.dtype)), cx.real(lower))
-        whole = apply(ew.add, apply(ew.add, strict, cx.conjugate(mT(strict))), real_diagonal)
-        return once(sp.eigh(real_form(whole), vectors=False)[0])
     return sp.eigh(_triangle(a, UPLO), vectors=False, unique=True)[0]
 
 
-def _triangle(a: Any, UPLO: str, kinds: str = "f") -> Any:
+def _triangle(a: Any, UPLO: str) -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError(f"UPLO is 'L' or 'U'; it is {UPLO!r}")
-    (a,) = matrices(a, square=True, kinds=kinds)
-    return a if UPLO.upper() == "L" else mT(a) if a.dtype.kind == "f" else cx.conjugate(mT(a))
+    (a,) = matrices(a, square=True)
+    return a if UPLO.upper() == "L" else mH(a)
 
 
 @implements_traced(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """(U, S, Vh), S descending; S alone without `compute_uv`. Of a matrix that is not square, write full_matrices=False: the
-    further vectors are not unique and have no derivative. Vectors of equal or zero values: see `eigh`.
+    further vectors are not unique and have no derivative. Vectors of equal or zero values, and complex ones: see `eigh`.
     """
     refuse("linalg.svd", hermitian=hermitian or None)
-    (a,) = matrices(a, kinds="f" if compute_uv else "fc")
+    (a,) = matrices(a)
     if not compute_uv:
         return singular_values(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -303,21 +299,16 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._
     """The Moore-Penrose pseudoinverse; singular values up to rcond (1e-15, as NumPy) times the largest count as zero.
 
     The derivative is that for a rank that stays as it is. With an `rcond` (or `rtol`) that cuts off more than rounding, above
-    1e-10, it goes by the singular vectors, and is NaN where two values are equal; of a complex matrix that is refused.
+    1e-10, it goes by the singular vectors, and is NaN where two values are equal.
     """
     refuse("linalg.pinv", hermitian=hermitian or None)
-    (a,) = matrices(a, kinds="fc")
+    (a,) = matrices(a)
     cuts = _cuts(rcond if rcond is not None else None if rtol is np._NoValue else rtol)
     if rcond is None:
         given = rtol is not np._NoValue and rtol is not None
         default = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rtol is None else 1e-15
         rcond = rtol if given else default
-    if a.dtype.kind != "c":
-        return _pseudoinverse(a, rcond, cuts)[0]
-    if cuts:
-        raise UnsupportedError("np.linalg.pinv of a traced complex matrix takes no rcond above 1e-10: leave it out")
-    (m, n), found = a.shape[-2:], _pseudoinverse(real_form(a), rcond)[0]
-    return cx.complex_(found[..., :n, :m], found[..., n:, :m])
+    return _pseudoinverse(a, rcond, cuts)[0]
 
 
 def _cuts(rcond: Any) -> bool:
@@ -328,12 +319,12 @@ def _cuts(rcond: Any) -> bool:
 def _pseudoinverse(a: Any, rcond: Any, cuts: bool = False) -> tuple:
     """The pseudoinverse and the singular values; `cuts` says that what is cut off need not be zero in truth."""
     if not a.size:
-        return np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype), np.zeros((*a.shape[:-2], 0), a.dtype)
+        return np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype), np.zeros((*a.shape[:-2], 0), cx.part_of(a.dtype))
     s, u, vh = sp.svd(a if cuts else ew.stop_gradient(a), vectors=True, unique=cuts)
     limit = apply(ew.multiply, expand_dims(array(rcond), -1) if np.ndim(rcond) else rcond, _max(s, -1, keepdims=True))
     large = apply(ew.greater, s, limit)
     inverse = where(large, apply(ew.divide, 1, where(large, s, 1)), 0)
-    value = matmul(mT(vh), apply(ew.multiply, expand_dims(astype(inverse, a.dtype), -1), mT(u)))
+    value = matmul(mH(vh), apply(ew.multiply, expand_dims(astype(inverse, s.dtype), -1), mH(u)))
     return (value, s) if cuts else (im.pseudoinverse(value, a), sp.svd(a, vectors=False, unique=True)[0])
 
 
@@ -343,7 +334,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     A = array(A)
     if len(A.shape) < 2:
         return astype(apply(ew.not_equal, _sum(absolute(A)), 0), np.int64)
-    (A,) = matrices(A, kinds="fc")
+    (A,) = matrices(A)
     s = absolute(eigvalsh(A)) if hermitian else svdvals(A)
     s = ew.stop_gradient(s)
     if tol is None:
@@ -357,7 +348,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 @implements_traced(np.linalg.cond)
 def cond(x: Any, p: Any = None) -> Any:
     """The condition number in a norm, by default the largest singular value over the smallest; infinite of a singular matrix."""
-    (x,) = matrices(x, kinds="fc")
+    (x,) = matrices(x)
     if not x.size:
         raise MatrixError("cond is not defined on empty arrays")
     if p is None or p in (2, -2):
@@ -365,7 +356,7 @@ def cond(x: Any, p: Any = None) -> Any:
         large, small = (s[..., 0], s[..., -1]) if p != -2 else (s[..., -1], s[..., 0])
         with np.errstate(divide="ignore", invalid="ignore"):
             return apply(ew.divide, large, small)
-    (x,) = matrices(x, square=True, kinds="fc")
+    (x,) = matrices(x, square=True)
     return apply(ew.multiply, norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))
 
 

@@ -11,9 +11,8 @@ from retrograde.numpy.elementwise import absolute, sqrt_or_zero, where
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import min as _min
 from retrograde.numpy.reductions import sum as _sum
-from retrograde.numpy.shaping import array, concatenate, moveaxis, normalize_axis, reshape
+from retrograde.numpy.shaping import array, moveaxis, normalize_axis, reshape
 from retrograde.numpy.table import implements_traced
-from retrograde.ops import complex as cx
 from retrograde.ops import elementwise as ew
 from retrograde.ops import spectral as sp
 from retrograde.ops.complex import part_of
@@ -21,20 +20,9 @@ from retrograde.ops.promote import apply, astype
 from retrograde.types import kind_of
 
 
-def real_form(a: Any) -> Any:
-    """The real matrix that does to (x, y) what `a` does to x + iy: (..., 2 m, 2 n). It has the singular values of `a` twice."""
-    x, y = cx.real(a), cx.imag(a)
-    return concatenate([concatenate([x, apply(ew.negative, y)], -1), concatenate([y, x], -1)], -2)
-
-
-def once(values: Any) -> Any:
-    """Values that are there twice, side by side: their mean, so that the derivative does not depend on the vectors' choice."""
-    return apply(ew.multiply, apply(ew.add, values[..., ::2], values[..., 1::2]), 0.5)
-
-
 def singular_values(a: Any) -> Any:
     """Singular values, descending."""
-    return once(sp.svd(real_form(a), vectors=False)[0]) if a.dtype.kind == "c" else sp.svd(a, vectors=False, unique=True)[0]
+    return sp.svd(a, vectors=False, unique=True)[0]
 
 
 @implements_traced(np.linalg.norm)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ShapeError, UnsupportedError
+from retrograde.ir.builder import plain
 from retrograde.numpy.elementwise import isnan, where
-from retrograde.numpy.ordering import sort
-from retrograde.numpy.reductions import _axes
+from retrograde.numpy.ordering import argsort, sort
+from retrograde.numpy.reductions import _axes, along
 from retrograde.numpy.reductions import sum as _sum
 from retrograde.numpy.shaping import broadcast_to, expand_dims, moveaxis, real_array, reshape, transpose
 from retrograde.numpy.table import implements, refuse
@@ -138,7 +139,9 @@ _METHODS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
 _CHOOSING = {"inverted_cdf", "closest_observation", "lower", "higher", "nearest"}  # they give elements as they are
 
 
-def _quantile(name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, skips_nan: bool, percent: bool) -> Any:
+def _quantile(
+    name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any, skips_nan: bool, percent: bool
+) -> Any:  # fmt: skip
     if method not in _METHODS:
         raise ValueError(f"{method!r} is not a valid method. Use one of: {', '.join(_METHODS)}")
     a, q, weak = real_array(name, a), real_array(name, q), type(q) in (int, float)
@@ -153,8 +156,14 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, 
     work = a.dtype if weak and a.dtype.kind == "f" else np.result_type(a.dtype, q.dtype)
     if method not in _CHOOSING and a.dtype.kind != "f":
         lines = astype(lines, work)
-    ordered = sort(lines)
     flat = reshape(q, (-1 if q.size else 0,))
+    if weights is not None:
+        if method != "inverted_cdf":
+            raise ValueError(f'{name}: weights want method="inverted_cdf"; it is {method!r}')
+        weights = broadcast_to(along(name, real_array(name, weights), a.shape, axis), a.shape)
+        found = _by_weights(name, lines, astype(_lines(weights, axis)[0], np.float64), flat, skips_nan)
+        return _in_shape(found, q, kept if keepdims else lines.shape[:-1])
+    ordered = sort(lines)
     if skips_nan:
         count = expand_dims(_count(lines), -1)
         found = _at(ordered, *_METHODS[method](astype(count, flat.dtype), flat), count, method, work)
@@ -163,8 +172,47 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, method: str, keepdims: Any, 
         n = lines.shape[-1]
         found = _at(ordered, *_METHODS[method](n, flat), n, method, work)
         found = _nan_where(isnan(ordered[..., -1:]), found) if a.dtype.kind == "f" else found
-    lead = kept if keepdims else lines.shape[:-1]
+    return _in_shape(found, q, kept if keepdims else lines.shape[:-1])
+
+
+def _in_shape(found: Any, q: Any, lead: tuple[int, ...]) -> Any:
+    """What was found for each line, in the shape of NumPy's result: that of q in front."""
     return reshape(moveaxis(found, -1, 0), (*q.shape, *lead))
+
+
+def _by_weights(name: str, lines: Any, weights: Any, q: Any, skips_nan: bool) -> Any:
+    """The first element with which the weights of those that are not greater are at least q of the whole.
+
+    At q = 0 it is the first that weighs anything. Weights have no derivative: moving one a little moves nothing.
+    """
+    unknown, weights = isnan(lines), ew.stop_gradient(weights)
+    weights = where(unknown, 0.0, weights) if skips_nan else weights
+    empty = np.all(unknown, axis=-1) if skips_nan else False
+    whole = _sum(weights, -1)
+    right = np.logical_or(np.all(weights >= 0, axis=-1) & (whole > 0) & (whole < np.inf), empty)
+    _check_weights(name, plain(right), lines)
+    places = argsort(lines)
+    ordered, weights = (ix.take_along(x, places, axis=len(lines.shape) - 1) for x in (lines, weights))
+    share = np.cumsum(weights, axis=-1)
+    share = share / where(expand_dims(right & (whole > 0), -1), share[..., -1:], 1.0)
+    share = expand_dims(astype(share, q.dtype), -2)
+    below = np.logical_or(share < expand_dims(q, -1), share == 0)
+    found = _take(ordered, np.minimum(_sum(below, -1), expand_dims(_count(lines), -1) - 1 if skips_nan else lines.shape[-1] - 1))
+    if lines.dtype.kind != "f":
+        return found
+    lost = np.logical_or(np.logical_not(right), empty if skips_nan else isnan(ordered[..., -1]))
+    return _nan_where(expand_dims(lost, -1), found)
+
+
+def _check_weights(name: str, right: Any, lines: Any) -> None:
+    """Raise for wrong weights, or where they are not known yet and a result of integers could not say that they are wrong."""
+    if right is not None and not np.all(right):
+        raise ValueError(f"{name}: weights must not be negative, infinite, NaN or all 0")
+    if right is None and lines.dtype.kind != "f":
+        raise UnsupportedError(
+            f"np.{name}: compiled, traced weights of {lines.dtype} elements are not supported, as no NaN could say that they are "
+            "wrong. Write x.astype(float)"
+        )
 
 
 def _at(ordered: Any, below: Any, weight: Any, count: Any, method: str, dtype: np.dtype) -> Any:
@@ -181,27 +229,19 @@ def _at(ordered: Any, below: Any, weight: Any, count: Any, method: str, dtype: n
     return where(weight >= 0.5, upper - step * (1 - weight), lower + step * weight)
 
 
-def _refuse(name: str, out: Any, weights: Any, keepdims: Any) -> bool:
-    refuse(name, out=out)
-    if weights is not None:
-        raise UnsupportedError(
-            f"np.{name}(weights=...) is not supported on traced arrays; sort by np.argsort, add the weights up by np.cumsum and "
-            "look q up in them by np.searchsorted"
-        )
-    return keepdims is not _NONE and bool(keepdims)
-
-
 def _family(name: str, skips_nan: bool, percent: bool) -> Any:
     def call(
         a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
         keepdims: Any = _NONE, *, weights: Any = None,
     ) -> Any:  # fmt: skip
-        keepdims = _refuse(name, out, weights, keepdims)
-        return _quantile(name, a, q, axis, method, keepdims, skips_nan, percent)
+        refuse(name, out=out)
+        keepdims = keepdims is not _NONE and bool(keepdims)
+        return _quantile(name, a, q, axis, method, keepdims, weights, skips_nan, percent)
 
     call.__name__ = name
     call.__doc__ = (
-        f"As `numpy.{name}`; the cotangent goes to the elements that it lies between, and, if it is traced, to `q`."
+        f"As `numpy.{name}`; the cotangent goes to the elements that it lies between, and, if it is traced, to `q`. By `weights` "
+        "there is no derivative; where they are wrong, NumPy raises ValueError, and compiled code gives NaN."
         + (" NaN is left out and gets none." if skips_nan else "")
     )
     return call

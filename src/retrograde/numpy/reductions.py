@@ -182,6 +182,18 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     return apply(ew.divide, total, _count(a, axis, keepdims, mask))
 
 
+def along(name: str, weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """Weights that are given for each element, or along the axes, with axes of length 1 for all others."""
+    if weights.shape == shape:
+        return weights
+    if axis is None:
+        raise GraphTypeError(f"{name}: weights of shape {weights.shape} for {shape}: say axis=, or give every element one")
+    axes = [normalize_axis(i, len(shape)) for i in (axis if isinstance(axis, tuple) else (axis,))]
+    if weights.shape != tuple(shape[i] for i in axes):
+        raise ShapeError(f"{name}: weights of shape {weights.shape} do not fit {shape} along axis {axis}")
+    return reshape(transpose(weights, np.argsort(axes)), tuple(n if i in axes else 1 for i, n in enumerate(shape)))
+
+
 @implements(np.average)
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     """The weighted mean; with `returned` also the sum of the weights, in the mean's shape."""
@@ -189,15 +201,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if weights is None:
         found = mean(a, axis, keepdims=keepdims)
         return (found, full_like(found, a.size / builtins.max(found.size, 1))) if returned else found
-    weights = array(weights)
-    if weights.shape != a.shape:
-        if axis is None:
-            raise GraphTypeError(f"average: weights of shape {weights.shape} for {a.shape}: say axis=, or give every element one")
-        axes = [normalize_axis(i, len(a.shape)) for i in (axis if isinstance(axis, tuple) else (axis,))]
-        if weights.shape != tuple(a.shape[i] for i in axes):
-            raise ShapeError(f"average: weights of shape {weights.shape} do not fit {a.shape} along axis {axis}")
-        weights = transpose(weights, np.argsort(axes))
-        weights = reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
+    weights = along("average", array(weights), a.shape, axis)
     both = apply(ew.multiply, apply(ew.multiply, a, 1.0), weights)
     spread = sum(apply(ew.multiply, weights, np.ones(a.shape, weights.dtype)), axis, both.dtype, keepdims=keepdims)
     if not is_traced(spread) and np.any(spread == 0):

@@ -14,11 +14,13 @@ import numpy as np
 
 from retrograde.ir import Primitive
 from retrograde.ops import elementwise as ew
-from retrograde.ops.complex import imag
-from retrograde.ops.linalg import eye_like
+from retrograde.ops.cofactors import cofactors
+from retrograde.ops.complex import conj, imag
+from retrograde.ops.linalg import adjoint, eye_like
 from retrograde.ops.lu import lu, solve_by_factors
 from retrograde.ops.matmul import matmul, swap_last
 from retrograde.ops.promote import astype
+from retrograde.ops.reduce import sum_
 from retrograde.ops.shape import reshape, spread
 
 
@@ -113,8 +115,19 @@ def determinant_phase_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> 
 
 @_rule(lambda a, *_factors: np.linalg.det(a))
 def determinant_of(ct: Any, z: Any, a: Any, factors: Any, pivots: Any) -> tuple:
-    """The same, times the determinant."""
-    return log_determinant_of(ct * z, z, a, factors, pivots)
+    """Jacobi's formula by cofactors, which singular matrices have, too."""
+    found = cofactors(ew.stop_gradient(z), ew.stop_gradient(a), factors, pivots)
+    by_entries = implicit(found, a, z, factors, pivots, rule="cofactors_of")
+    return (reshape(ct, shape=(*ct.shape, 1, 1)) * by_entries,)
+
+
+@_rule(lambda a, z, *_factors: cofactors(np.linalg.det(a), a, *lu(a)))
+def cofactors_of(ct: Any, c: Any, a: Any, z: Any, factors: Any, pivots: Any) -> tuple:
+    """Of z y, with y the inverse transposed: z (<ct, y> y - y ct' y). Not at singular matrices."""
+    y = linear_solve(a, eye_like(a), factors, pivots, transposed=True)
+    along = sum_(ct * y, axes=(len(a.shape) - 2, len(a.shape) - 1))
+    along, z = (reshape(x, shape=(*x.shape, 1, 1)) for x in (along, z))
+    return (z * (along * y - matmul(matmul(y, swap_last(ct)), y)),)
 
 
 # -- the pseudoinverse -----------------------------------------------------------------------------------------------
@@ -128,7 +141,8 @@ def pseudoinverse(value: Any, a: Any) -> Any:
 @_rule(lambda a: np.linalg.pinv(a))
 def pseudoinverse_of(ct: Any, p: Any, a: Any) -> tuple:
     """The transpose of Golub and Pereyra's derivative (1973, theorem 4.3); no difference of singular values is divided by."""
-    back, turned = swap_last(p), swap_last(ct)
-    left = turned - matmul(a, matmul(p, turned))  # (1 - a p) ct'
-    right = turned - matmul(matmul(turned, p), a)  # ct' (1 - p a)
+    a, p = conj(a), conj(p)
+    back, turned = adjoint(p), adjoint(ct)
+    left = turned - matmul(a, matmul(p, turned))  # (1 - a p) ct^H
+    right = turned - matmul(matmul(turned, p), a)  # ct^H (1 - p a)
     return (-matmul(back, matmul(ct, back)) + matmul(left, matmul(p, back)) + matmul(matmul(back, p), right),)

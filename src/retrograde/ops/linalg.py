@@ -2,7 +2,9 @@
 
 Compiled code calls SciPy's LAPACK from one thread. NumPy raises LinAlgError where there is no answer; compiled code, which cannot
 raise half way, fills the matrix concerned with NaN. Pullbacks: M. Giles, 2008, "Collected matrix derivative results for forward
-and reverse mode algorithmic differentiation"; I. Murray, 2016, "Differentiation of the Cholesky decomposition".
+and reverse mode algorithmic differentiation"; I. Murray, 2016, "Differentiation of the Cholesky decomposition". Papers have them
+for gradients G with dL = Re tr(G^H dA). Here dL = Re tr(w' dA), w the conjugate of G, so that a formula of theirs, which is one
+of sums, products and adjoints, holds for w with the conjugates of the matrices in it.
 """
 
 from __future__ import annotations
@@ -16,21 +18,23 @@ from retrograde.errors import GraphTypeError, MatrixError, ShapeError
 from retrograde.ir import Primitive
 from retrograde.ir.layout import room_bytes
 from retrograde.ops import elementwise as ew
+from retrograde.ops.complex import conj
 from retrograde.ops.index import iota
 from retrograde.ops.matmul import matmul, swap_last
-from retrograde.ops.shape import broadcast_to, reshape, spread, transpose
+from retrograde.ops.shape import broadcast_to, reshape, slice_, spread, transpose
 from retrograde.types import ArrayType
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+BLOCK = 64  # rows or columns that LAPACK takes at once
 
 
 # -- what the family shares ------------------------------------------------------------------------------------------
 
 
-def check_matrix(name: str, a: ArrayType, square: bool = True, kinds: str = "f") -> None:
-    """Raise unless these are matrices of float32 or float64, or of complex numbers if those are among the `kinds`."""
-    if a.dtype.kind not in kinds or a.dtype.itemsize < 4:
-        known = "float32 and float64" + (", complex64 and complex128" if "c" in kinds else "")
+def check_matrix(name: str, a: ArrayType, square: bool = True) -> None:
+    """Raise unless these are matrices of float32, float64, complex64 or complex128."""
+    if a.dtype.kind not in "fc" or a.dtype.itemsize < 4:
+        known = "float32, float64, complex64 and complex128"
         raise GraphTypeError(f"{name} works on {known}; it was given {a}. Convert it with x.astype")
     if a.ndim < 2:
         raise MatrixError(f"{name}: an array with at least two axes is wanted; it was given {a}")
@@ -76,11 +80,35 @@ def eye_like(x: Any) -> Any:
     return broadcast_to(ew.select(ew.equal(rows, columns), one, zero), shape=x.shape)
 
 
+def adjoint(x: Any) -> Any:
+    """The conjugate transpose."""
+    return conj(swap_last(x))
+
+
+def lower_half(x: Any) -> Any:
+    """The lower triangle with half the diagonal: of a Hermitian matrix, what gives it with its own adjoint."""
+    rows, columns = coordinates(x, 0)
+    return ew.where_else_zero(ew.less(columns, rows), x) + 0.5 * ew.where_else_zero(ew.equal(columns, rows), x)
+
+
 def of_lower(g: Any) -> Any:
-    """The derivative by the lower triangle, of which the upper one is the mirror image, from that by a whole matrix."""
-    rows, columns = coordinates(g, 0)
-    both = ew.where_else_zero(ew.less(columns, rows), g + swap_last(g))
-    return both + ew.where_else_zero(ew.equal(columns, rows), g)
+    """The derivative by the lower triangle of a Hermitian matrix from that by a whole one; by a diagonal's real part alone."""
+    return lower_half(g + adjoint(g))
+
+
+def columns_of(x: Any, start: int, stop: int) -> Any:
+    """Some columns, side by side; of more axes, elements along the last one."""
+    lead = (0,) * (len(x.shape) - 1)
+    return slice_(x, start=(*lead, start), limit=(*x.shape[:-1], stop), step=(1,) * len(x.shape))
+
+
+def add_up(*terms: Any) -> Any:
+    """The sum of those that are not None."""
+    found = [t for t in terms if t is not None]
+    total = found[0]
+    for t in found[1:]:
+        total = total + t
+    return total
 
 
 def by_matrices(primitive: Primitive) -> None:
@@ -103,6 +131,11 @@ def matrices(rng: Any, *shapes: tuple[int, ...]) -> list:
     return [*found, found[-1].astype(np.float32), np.swapaxes(np.swapaxes(found[-1], -1, -2).copy(), -1, -2)]
 
 
+def complex_matrices(rng: Any, *shapes: tuple[int, ...]) -> list:
+    """As `matrices`, of complex numbers."""
+    return [(x + 1j * rng.normal(size=x.shape)).astype(np.result_type(x, np.complex64)) for x in matrices(rng, *shapes)]
+
+
 # -- triangular systems ----------------------------------------------------------------------------------------------
 
 triangular_solve = Primitive(
@@ -116,7 +149,7 @@ triangular_solve.__doc__ = (
 
 @triangular_solve.def_type
 def _triangular_type(a: ArrayType, b: ArrayType, *, lower: bool, transposed: bool, unit: bool) -> ArrayType:
-    check_matrix("solve_triangular", a, kinds="fc")
+    check_matrix("solve_triangular", a)
     if b.dtype != a.dtype:
         raise GraphTypeError(f"solve_triangular: operands of one dtype are wanted; it was given {a} and {b}")
     if b.ndim != a.ndim or b.shape[:-1] != a.shape[:-1]:
@@ -204,8 +237,8 @@ def _triangular_samples() -> list:
 
 cholesky = Primitive("cholesky", formula="\\operatorname{{chol}}({0})", flops=lambda a: a.size * a.shape[-1] / 3.0)
 cholesky.__doc__ = (
-    "The lower triangular l with a = l l', reading only the lower triangle of `a`; so is its derivative one by that "
-    "triangle. Not positive definite: LinAlgError, compiled NaN."
+    "The lower triangular l with a = l l^H, reading only the lower triangle of `a`, and of its diagonal the real part; so is its "
+    "derivative one by that triangle. Not positive definite: LinAlgError, compiled NaN."
 )
 
 
@@ -241,18 +274,17 @@ cholesky.overwrites, cholesky.solo = 0, by_lapack
 
 @cholesky.def_pullback
 def _cholesky_pullback(ct: Any, l: Any, a: Any) -> tuple:
-    p = tril(matmul(swap_last(l), ct))
-    p = ew.where_else_zero(ew.greater(*coordinates(p, 0)), p) + 0.5 * (eye_like(p) * p)
     back = {"lower": True, "transposed": True, "unit": False}
-    half = triangular_solve(l, p, **back)
-    return (of_lower(swap_last(triangular_solve(l, swap_last(half), **back))),)
+    half = triangular_solve(l, lower_half(matmul(swap_last(l), ct)), **back)
+    return (of_lower(swap_last(triangular_solve(conj(l), swap_last(half), **back))),)
 
 
 @cholesky.def_samples
 def _cholesky_samples() -> list:
     rng = np.random.default_rng(19)
     cases = []
-    for x in matrices(rng, (3, 3), (1, 1), (0, 0), (2, 2, 3, 3), (0, 2, 2), (5, 5)):
-        a = x @ np.swapaxes(x, -1, -2) / max(x.shape[-1], 1) + np.eye(x.shape[-1], dtype=x.dtype)
+    real = matrices(rng, (3, 3), (1, 1), (0, 0), (2, 2, 3, 3), (0, 2, 2), (5, 5))
+    for x in [*real, *complex_matrices(rng, (3, 3), (2, 4, 4))]:
+        a = x @ np.conj(np.swapaxes(x, -1, -2)) / max(x.shape[-1], 1) + np.eye(x.shape[-1], dtype=x.dtype)
         cases.append(((a,), {}))
     return cases

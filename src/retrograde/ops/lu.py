@@ -42,7 +42,7 @@ lu.__doc__ = (
 
 @lu.def_type
 def _lu_type(a: ArrayType) -> tuple:
-    check_matrix("lu", a, square=False, kinds="fc")
+    check_matrix("lu", a, square=False)
     return a, ArrayType((*a.shape[:-2], min(a.shape[-2:])), INT32)
 
 

@@ -240,10 +240,11 @@ def _pieces(xs: Any, axis: int) -> list[tuple[tuple, tuple, tuple]]:
 @concatenate.def_lower("kernel")
 def _concatenate_lower(k, outputs, inputs, *, axis: int) -> None:
     for x, (start, limit, step) in zip(inputs, _pieces(inputs, axis)):
-        k.copy(outputs[0].with_layout(outputs[0].layout.slice(start, limit, step)), x)
+        k.copy_shared(outputs[0].with_layout(outputs[0].layout.slice(start, limit, step)), x)
 
 
 concatenate.moves = True
+concatenate.shares = True
 concatenate.def_cut(lambda where, types, out, out_axis, *, axis: axis != out_axis and set(where) == {out_axis})
 
 

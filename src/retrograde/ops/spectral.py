@@ -1,12 +1,17 @@
-"""Linear algebra, second part: QR, symmetric eigenvalues and singular values. Matrices are the last two axes.
+"""Linear algebra, second part: eigenvalues of Hermitian matrices and singular values. Matrices are the last two axes.
 
-Pullbacks: S. F. Walter and L. Lehmann, 2018, "Algorithmic differentiation of linear algebra functions with application in optimum
-experimental design" (QR); M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016,
-"Differentiating the singular value decomposition".
+Pullbacks: M. Giles, 2008, "Collected matrix derivative results" (eigenvalues); J. Townsend, 2016, "Differentiating the singular
+value decomposition"; of complex matrices Z.-Q. Wan and S.-X. Zhang, 2019, "Automatic differentiation for complex valued SVD", and
+C. Boeddeker et al., 2017, "On the computation of complex-valued gradients" (`ops/linalg.py` says why the pullbacks begin by
+conjugating what they read).
 
 Eigenvectors turn by 1 / (difference of eigenvalues). Where two values are equal (up to rounding) the vectors are not unique and
 have no derivative. With `unique`, for a caller that may do anything with them, that is NaN. Without, such a pair is left out: it
 is right where what is computed does not depend on the choice. What reads values only divides by no difference.
+
+Complex vectors have a phase that is free. The derivative is that in the gauge where a change of v has no part along v, v^H dv = 0
+(for u and v of one singular value, which turn together, u^H du + v^H dv = 0). It is right for whatever does not depend on the
+phase.
 """
 
 from __future__ import annotations
@@ -19,23 +24,25 @@ import numpy as np
 from retrograde.ir import Primitive
 from retrograde.ir.layout import room_bytes
 from retrograde.ops import elementwise as ew
+from retrograde.ops.complex import conj, part_of
 from retrograde.ops.linalg import (
+    BLOCK,
     INT32,
+    add_up,
+    adjoint,
     by_lapack,
     by_matrices,
     check_matrix,
+    columns_of,
+    complex_matrices,
     eye_like,
     letter,
     matrices,
     of_lower,
-    triangular_solve,
-    tril,
 )
-from retrograde.ops.matmul import matmul, swap_last
-from retrograde.ops.shape import concatenate, reshape, slice_
+from retrograde.ops.matmul import matmul
+from retrograde.ops.shape import reshape
 from retrograde.types import ArrayType
-
-_BLOCK = 64  # rows or columns that LAPACK takes at once
 
 
 def _inverse(x: Any) -> Any:
@@ -68,121 +75,28 @@ def _as_column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def _sum(*terms: Any) -> Any:
-    found = [t for t in terms if t is not None]
-    total = found[0]
-    for t in found[1:]:
-        total = total + t
-    return total
-
-
 def _only_numbers(k: Any, held: Any) -> Any:
     """Whether all elements are finite. If not, all are set to 0, for LAPACK would write a complaint to the terminal."""
-    e = k.scalar(held.dtype)
-    fine = k.all_of(held, lambda x: e.compare("<", e.abs(x), e.const(np.inf)))
+    e, size = k.scalar(held.dtype), k.scalar(part_of(held.dtype))
+    fine = k.all_of(held, lambda x: size.compare("<", e.abs(x), size.const(np.inf)))
     with k.unless(fine):
         k.fill(held, 0)
     return fine
 
 
-# -- QR --------------------------------------------------------------------------------------------------------------
-
-qr = Primitive("qr", formula="\\operatorname{{qr}}({0})", multiple=True, flops=lambda a: 4.0 * a.size * min(a.shape[-2:]))
-qr.__doc__ = "(q, r), reduced: q has orthonormal columns, r is upper triangular, q r is the matrix."
-
-
-@qr.def_type
-def _qr_type(a: ArrayType) -> tuple:
-    check_matrix("qr", a, square=False)
-    *batch, m, n = a.shape
-    return a.with_shape((*batch, m, min(m, n))), a.with_shape((*batch, min(m, n), n))
-
-
-qr.def_reference(lambda a: tuple(np.linalg.qr(a)))
-by_matrices(qr)
-
-
-@qr.def_lower("kernel")
-def _qr_lower(k: Any, outputs: Any, inputs: Any) -> None:
-    """Rows are columns to LAPACK: it finds a' = l q', of which nothing needs to be turned."""
-    (q, r), (a,) = outputs, inputs
-    m, n = a.shape[-2:]
-    if 0 in (m, n):
-        return
-    size, name = min(m, n), letter(a)
-    for index in k.loop(*a.shape[:-2]):
-        tau, work = k.room(*_qr_room(a))
-        amount, (matrix, q1, r1) = work.shape[0], (k.matrix(x, index) for x in (a, q, r))
-        held = q1 if m >= n else r1
-        k.copy(held, matrix)
-        k.call("lapack", f"{name}gelqf", n, m, held, n, tau, work, amount)
-        if m >= n:
-            k.copy(r1, held.with_layout(held.layout.slice((0, 0), (n, n), (1, 1))))
-        else:
-            k.copy(q1, held.with_layout(held.layout.slice((0, 0), (m, m), (1, 1))))
-        k.fill_lower(r1)
-        k.call("lapack", f"{name}orglq", size, m, size, q1, size, tau, work, amount)
-
-
-def _qr_room(a: Any) -> tuple:
-    return (a.dtype, (min(a.shape[-2:]),)), (a.dtype, (_BLOCK * max(a.shape[-2:]),))
-
-
-qr.solo = by_lapack
-qr.scratch = lambda a: room_bytes(*_qr_room(a))
-
-
-def _columns(x: Any, start: int, stop: int) -> Any:
-    lead = (0,) * (len(x.shape) - 1)
-    return slice_(x, start=(*lead, start), limit=(*x.shape[:-1], stop), step=(1,) * len(x.shape))
-
-
-@qr.def_pullback
-def _qr_pullback(cts: tuple, outs: tuple, a: Any) -> tuple:
-    """Walter and Lehmann (2018); a wide matrix is a square one x with more columns y, whose r is q' y."""
-    (by_q, by_r), (q, r) = cts, outs
-    m, n = a.shape[-2:]
-    if m >= n:
-        return (_tall_pullback(by_q, by_r, q, r),)
-    rest = None
-    if by_r is not None:
-        rest = _columns(by_r, m, n)
-        by_q = _sum(by_q, matmul(_columns(a, m, n), swap_last(rest)))
-        by_r, rest = _columns(by_r, 0, m), matmul(q, rest)
-    square = _tall_pullback(by_q, by_r, q, _columns(r, 0, m))
-    rest = 0.0 * _columns(a, m, n) if rest is None else rest
-    return (concatenate(square, rest, axis=len(a.shape) - 1),)
-
-
-def _tall_pullback(by_q: Any, by_r: Any, q: Any, r: Any) -> Any:
-    inner = _sum(
-        None if by_r is None else matmul(r, swap_last(by_r)), None if by_q is None else -matmul(swap_last(by_q), q)
-    )
-    mirrored = tril(inner) + swap_last(tril(inner, -1))
-    whole = _sum(by_q, matmul(q, mirrored))
-    return swap_last(triangular_solve(r, swap_last(whole), lower=False, transposed=False, unit=False))
-
-
-@qr.def_samples
-def _qr_samples() -> list:
-    rng = np.random.default_rng(29)
-    shapes = [(3, 3), (1, 1), (4, 2), (2, 4), (0, 3), (3, 0), (2, 3, 2), (5, 5)]
-    return [((x,), {}) for x in matrices(rng, *shapes)]
-
-
-# -- symmetric eigenvalues -------------------------------------------------------------------------------------------
+# -- eigenvalues of Hermitian matrices -------------------------------------------------------------------------------
 
 eigh = Primitive("eigh", formula="\\operatorname{{eigh}}({0})", multiple=True, flops=lambda a, **_: 9.0 * a.size * a.shape[-1])
 eigh.__doc__ = (
-    "(values,), ascending, and the vectors as columns where `vectors` are asked for, of a symmetric matrix: only the lower "
-    "triangle is read, and the derivative is one by it. No convergence: LinAlgError, compiled NaN."
+    "(values,), ascending, and the vectors as columns where `vectors` are asked for, of a symmetric or Hermitian matrix: "
+    "only the lower triangle is read, and the derivative is one by it. No convergence: LinAlgError, compiled NaN."
 )
 
 
 @eigh.def_type
 def _eigh_type(a: ArrayType, *, vectors: bool, unique: bool = False) -> tuple:
     check_matrix("eigh", a)
-    values = a.with_shape(a.shape[:-1])
+    values = ArrayType(a.shape[:-1], part_of(a.dtype))
     return (values, a) if vectors else (values,)
 
 
@@ -199,10 +113,27 @@ def _with_vectors(varying: Sequence[bool], inputs: Any, **params: Any) -> dict:
     return {**params, "vectors": True}
 
 
+def _turn(overlap: Any) -> Any:
+    """The number of absolute value 1 by which to multiply vectors whose product with others is conj(`overlap`)."""
+    size = np.abs(overlap)
+    return np.where(size > 0, overlap, 1) / np.where(size > 0, size, 1)
+
+
+@eigh.def_align
+def _eigh_align(outputs: Sequence[Any], like: Sequence[Any]) -> Sequence[Any]:
+    """Each vector's product with the one it is like is real and positive: the gauge that is said above."""
+    if len(outputs) == 1:
+        return outputs
+    (w, v), (_, other) = outputs, like
+    return w, v * _turn(np.sum(np.conj(v) * other, -2, keepdims=True))
+
+
 def _eigh_room(a: Any, vectors: bool) -> tuple:
-    n = a.shape[-1]
+    """The matrix, its values, and working memory: numbers, for complex ones also real ones, and integers."""
+    n, real = a.shape[-1], part_of(a.dtype)
     amount, whole = (1 + 6 * n + 2 * n * n, 3 + 5 * n) if vectors else (2 * n + 1, 1)
-    return (a.dtype, (n, n)), (a.dtype, (n,)), (a.dtype, (max(amount, _BLOCK * (n + 2)),)), (INT32, (whole,))
+    more = [(real, (amount,))] if a.dtype.kind == "c" else []
+    return (a.dtype, (n, n)), (real, (n,)), (a.dtype, (max(amount, BLOCK * (n + 2)),)), *more, (INT32, (whole,))
 
 
 eigh.solo = by_lapack
@@ -214,12 +145,13 @@ def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: boo
     a, n = inputs[0], inputs[0].shape[-1]
     if a.type.size == 0:
         return
+    name = letter(a) + ("heevd" if a.dtype.kind == "c" else "syevd")
     for index in k.loop(*a.shape[:-2]):
-        held, values, work, whole = k.room(*_eigh_room(a, vectors))
+        held, values, *working = k.room(*_eigh_room(a, vectors))
         k.copy(held, k.matrix(a, index))
-        sizes = held, n, values, work, work.shape[0], whole, whole.shape[0]
         fine = _only_numbers(k, held)
-        good = k.call("lapack", f"{letter(a)}syevd", "V" if vectors else "N", "L", n, *sizes)
+        sizes = [x for part in working for x in (part, part.shape[0])]
+        good = k.call("lapack", name, "V" if vectors else "N", "L", n, held, n, values, *sizes)
         for out, found in zip(outputs, (values, held)):
             part = k.matrix(out, index)
             k.copy(part, found)
@@ -231,24 +163,26 @@ def _eigh_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: boo
 def _eigh_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: bool = False, **_: Any) -> tuple:
     by_w, by_v = cts[0], cts[1] if len(cts) > 1 else None
     w, v = outs if len(outs) > 1 else eigh(a, vectors=True, unique=unique)
+    v = conj(v)
     if by_v is None:
         inner = None
     else:
         row, column, n = _as_row(w), _as_column(w), w.shape[-1]
-        largest = ew.maximum(ew.absolute(_columns(row, 0, 1)), ew.absolute(_columns(row, n - 1, n))) if n else row
+        largest = ew.maximum(ew.absolute(columns_of(row, 0, 1)), ew.absolute(columns_of(row, n - 1, n))) if n else row
         turns = _turning(_apart(row, column, largest), _inverse(row - column), unique)
-        inner = turns * matmul(swap_last(v), by_v)
+        inner = turns * matmul(adjoint(v), by_v)
         if by_w is not None:
-            inner = inner + eye_like(inner) * _as_row(by_w)
+            inner = inner + eye_like(turns) * _as_row(by_w)
     left = v * _as_row(by_w) if inner is None else matmul(v, inner)
-    return (of_lower(matmul(left, swap_last(v))),)
+    return (of_lower(matmul(left, adjoint(v))),)
 
 
 @eigh.def_samples
 def _eigh_samples() -> list:
     rng = np.random.default_rng(31)
     found = matrices(rng, (3, 3), (1, 1), (0, 0), (2, 4, 4), (5, 5))
-    return [((x + np.swapaxes(x, -1, -2),), {"vectors": vectors}) for vectors in (False, True) for x in found]
+    found += complex_matrices(rng, (3, 3), (2, 4, 4))
+    return [((x + np.conj(np.swapaxes(x, -1, -2)),), {"vectors": vectors}) for vectors in (False, True) for x in found]
 
 
 # -- singular values -------------------------------------------------------------------------------------------------
@@ -267,7 +201,7 @@ def _svd_type(a: ArrayType, *, vectors: bool, unique: bool = False) -> tuple:
     check_matrix("svd", a, square=False)
     *batch, m, n = a.shape
     size = min(m, n)
-    s = a.with_shape((*batch, size))
+    s = ArrayType((*batch, size), part_of(a.dtype))
     return (s, a.with_shape((*batch, m, size)), a.with_shape((*batch, size, n))) if vectors else (s,)
 
 
@@ -283,66 +217,86 @@ by_matrices(svd)
 svd.def_keeping(_with_vectors)
 
 
-def _svd_room(a: Any, vectors: bool) -> tuple:
-    (m, n), size = a.shape[-2:], min(a.shape[-2:])
-    amount = 4 * size * size + 7 * size + max(m, n) + _BLOCK * (m + n)
+@svd.def_align
+def _svd_align(outputs: Sequence[Any], like: Sequence[Any]) -> Sequence[Any]:
+    """As eigenvectors, both vectors of a value by the same number."""
+    if len(outputs) == 1:
+        return outputs
+    (s, u, vh), (_, other_u, other_vh) = outputs, like
+    turn = _turn(np.sum(np.conj(u) * other_u, -2) + np.sum(vh * np.conj(other_vh), -1))
+    return s, u * _as_row(turn), vh * np.conj(_as_column(turn))
+
+
+def svd_room(a: Any, vectors: bool) -> tuple:
+    """The matrix, its values and vectors, and working memory: numbers, for complex ones also real ones, and integers."""
+    (m, n), size, real = a.shape[-2:], min(a.shape[-2:]), part_of(a.dtype)
+    amount = 4 * size * size + 7 * size + max(m, n) + BLOCK * (m + n)
     u, vh = ((m, size), (size, n)) if vectors else ((1, 1), (1, 1))
-    return ((a.dtype, (m, n)), (a.dtype, (size,)), (a.dtype, u), (a.dtype, vh), (a.dtype, (amount,)), (INT32, (8 * size,)))
+    more = [(real, (size * (5 * size + 2 * max(m, n) + 7),))] if a.dtype.kind == "c" else []
+    held = [(a.dtype, shape) for shape in (u, vh, (amount,))]
+    return (a.dtype, (m, n)), (real, (size,)), *held, *more, (INT32, (8 * size,))
 
 
 svd.solo = by_lapack
-svd.scratch = lambda a, *, vectors, unique=False: room_bytes(*_svd_room(a, vectors))
+svd.scratch = lambda a, *, vectors, unique=False: room_bytes(*svd_room(a, vectors))
 
 
 @svd.def_lower("kernel")
 def _svd_lower(k: Any, outputs: Any, inputs: Any, *, vectors: bool, unique: bool = False) -> None:
     a = inputs[0]
-    m, n = a.shape[-2:]
-    if 0 in (m, n):
+    if 0 in a.shape[-2:]:
         return
     for index in k.loop(*a.shape[:-2]):
-        held, s, u, vh, work, whole = k.room(*_svd_room(a, vectors))
-        k.copy(held, k.matrix(a, index))
-        sizes = m, n, held, m, s, u, u.shape[0], vh, vh.shape[0], work, work.shape[0], whole
-        fine = _only_numbers(k, held)
-        good = k.call("lapack", f"{letter(a)}gesdd", "S" if vectors else "N", *sizes)
-        for out, found in zip(outputs, (s, u, vh)):
+        found, good = decompose(k, k.matrix(a, index), k.room(*svd_room(a, vectors)), vectors)
+        for out, x in zip(outputs, found):
             part = k.matrix(out, index)
-            k.copy(part, found)
-            with k.unless(good, fine):
+            k.copy(part, x)
+            with k.unless(*good):
                 k.fill(part, np.nan)
+
+
+def decompose(k: Any, matrix: Any, room: Sequence[Any], vectors: bool) -> tuple[tuple, tuple]:
+    """(s, u, vh) of a matrix that is not empty, in the room that `svd_room` says, and what holds if they are right."""
+    held, s, u, vh, work, *more = room
+    k.copy(held, matrix)
+    sizes = *held.shape, held, held.shape[0], s, u, u.shape[0], vh, vh.shape[0], work, work.shape[0], *more
+    fine = _only_numbers(k, held)
+    return (s, u, vh), (k.call("lapack", f"{letter(held)}gesdd", "S" if vectors else "N", *sizes), fine)
 
 
 @svd.def_pullback
 def _svd_pullback(cts: tuple, outs: tuple, a: Any, *, vectors: bool, unique: bool = False, **_: Any) -> tuple:
     """Townsend (2016), equations 29 to 33, where 1 / (t^2 - s^2) is split in two: vectors of equal values turn together, by
-    1 / (t - s), as they like, but against one another by 1 / (t + s), which is left out nowhere.
+    1 / (t - s), as they like, but against one another by 1 / (t + s), which is left out nowhere: on the diagonal it is the phase
+    between complex u and v.
     """
     by_s, by_u, by_vh = (*cts, None, None)[:3]
     s, u, vh = outs if len(outs) > 1 else svd(a, vectors=True, unique=unique)
+    u, vh = conj(u), conj(vh)
     if by_u is None and by_vh is None:
         return (matmul(u * _as_row(by_s), vh),)
-    row, column, v = _as_row(s), _as_column(s), swap_last(vh)
-    apart = _apart(row, column, _columns(row, 0, 1) if s.shape[-1] else row)
+    row, column, v = _as_row(s), _as_column(s), adjoint(vh)
+    apart = _apart(row, column, columns_of(row, 0, 1) if s.shape[-1] else row)
     together, against = 0.5 * _turning(apart, _inverse(row - column), unique), 0.5 * _inverse(row + column)
     inverse, outside = _inverse(s), []
     inner = None if by_s is None else eye_like(together) * _as_row(by_s)
     if by_u is not None:
-        mixed = matmul(swap_last(u), by_u)
-        inner = _sum(inner, (together + against) * (mixed - swap_last(mixed)))
+        mixed = matmul(adjoint(u), by_u)
+        inner = add_up(inner, (together + against) * (mixed - adjoint(mixed)))
         if a.shape[-2] > a.shape[-1]:
             outside.append(matmul((by_u - matmul(u, mixed)) * _as_row(inverse), vh))
     if by_vh is not None:
-        by_v = swap_last(by_vh)
+        by_v = adjoint(by_vh)
         mixed = matmul(vh, by_v)
-        inner = _sum(inner, (together - against) * (mixed - swap_last(mixed)))
+        inner = add_up(inner, (together - against) * (mixed - adjoint(mixed)))
         if a.shape[-1] > a.shape[-2]:
-            outside.append(matmul(u * _as_row(inverse), swap_last(by_v - matmul(v, mixed))))
-    return (_sum(matmul(matmul(u, inner), vh), *outside),)
+            outside.append(matmul(u * _as_row(inverse), adjoint(by_v - matmul(v, mixed))))
+    return (add_up(matmul(matmul(u, inner), vh), *outside),)
 
 
 @svd.def_samples
 def _svd_samples() -> list:
     rng = np.random.default_rng(37)
     shapes = [(3, 3), (1, 1), (4, 2), (2, 4), (0, 3), (3, 0), (2, 3, 2), (5, 5)]
-    return [((x,), {"vectors": vectors}) for vectors in (False, True) for x in matrices(rng, *shapes)]
+    found = [*matrices(rng, *shapes), *complex_matrices(rng, *shapes[:4])]
+    return [((x,), {"vectors": vectors}) for vectors in (False, True) for x in found]

@@ -54,9 +54,20 @@ def chunk(graph: Graph) -> Graph:
     between = sum(out.type.nbytes for eq in region.equations for out in eq.outputs if out in region.axes)
     small = sum(var.type.nbytes for var in region.sums) <= SUMS_BYTES
     kernels = any(eq.primitive.lowering == "kernel" for eq in region.equations)
-    if between < FAR_BYTES or not small or not kernels or not region.sums:
+    if _for_sums(region) < max(FAR_BYTES, 1) or not small or not kernels or not region.sums:
         return graph
     return _rebuilt(graph, region, _size(rows, between))
+
+
+def _for_sums(region: _Region) -> int:
+    """Bytes of what is computed for the sums: what is done to a weight's rows beside, say, has nothing from being in chunks."""
+    nbytes, read = 0, set(region.sums)
+    for eq in reversed(region.equations):
+        if not read.isdisjoint(eq.outputs):
+            read.update(eq.inputs)
+            made = [out for out in eq.outputs if out in region.axes and eq.primitive.lowering != "view"]
+            nbytes += sum(out.type.nbytes for out in made)
+    return nbytes
 
 
 def _longest(graph: Graph) -> int | None:
@@ -100,7 +111,7 @@ def _region(graph: Graph, rows: int) -> _Region | None:
             if eq.outputs[0] in region.axes and eq.primitive is broadcast_to:
                 region.equations.append(eq)  # nothing but a number for every row
                 made.update(eq.outputs)
-        elif _cuts(eq, axes, region.axes.get(eq.outputs[0])):
+        elif cuts(eq, axes, region.axes.get(eq.outputs[0])):
             region.equations.append(eq)
             made.update(eq.outputs)
             if eq.outputs[0] not in region.axes:
@@ -112,7 +123,7 @@ def _region(graph: Graph, rows: int) -> _Region | None:
     return region
 
 
-def _cuts(eq: Equation, axes: Sequence[int | None], out: int | None) -> bool:
+def cuts(eq: Equation, axes: Sequence[int | None], out: int | None) -> bool:
     """Whether the output's part at some rows depends on the inputs' parts at these rows alone, or is a sum over rows."""
     rule = eq.primitive.cut
     if rule is None or eq.primitive.multiple:
@@ -120,10 +131,10 @@ def _cuts(eq: Equation, axes: Sequence[int | None], out: int | None) -> bool:
     return rule(tuple(axes), [atom.type for atom in eq.inputs], eq.outputs[0].type, out, **eq.params)
 
 
-def part(eq: Equation, rows: int, count: int) -> dict[str, Any]:
-    """The parameters for `count` rows: shapes among them that name the axis change."""
+def part(eq: Equation, axis: int | None, count: int) -> dict[str, Any]:
+    """The parameters for `count` rows, which are this axis of the output: shapes and limits among them change there."""
     return {
-        name: tuple(count if n == rows else n for n in value) if name in ("shape", "limit") else value
+        name: (*value[:axis], count, *value[axis + 1 :]) if axis is not None and name in ("shape", "limit") else value
         for name, value in eq.params.items()
     }
 
@@ -201,7 +212,7 @@ class _Parts:
             values[v] = _from_front(builder.input(v.type.with_shape((count, *_others(v, region)))), region.axes[v])
         for eq in region.equations:
             operands = [a.value if isinstance(a, Literal) else values[a] for a in eq.inputs]
-            values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, region.rows, count))
+            values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, region.axes.get(eq.outputs[0]), count))
             recorded = builder.equations[-1]
             recorded.source, recorded.outputs[0].name = eq.source, eq.outputs[0].name
         return builder.finish([*(values[v] for v in region.sums), *(_to_front(values[v], region.axes[v]) for v in self.kept)])

@@ -130,7 +130,8 @@ def _row(group: list[Equation], read: tuple[Var, ...], results: list[Var], lengt
         if eq.primitive is put_along:
             values[eq.outputs[0]] = _put(*operands, eq.params["size"])
             continue
-        values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, length, 1))
+        axis = 0 if _has_rows(eq.outputs[0], length) else None
+        values[eq.outputs[0]] = builder.record(eq.primitive, operands, part(eq, axis, 1))
     return builder.finish([values[out] for out in results])
 
 

@@ -13,6 +13,7 @@ from retrograde.ops import shape as sh
 from retrograde.ops.implicit import implicit
 from retrograde.ops.matmul import matmul
 from retrograde.ops.special import order
+from retrograde.optimize.transposes import transposed
 
 
 def simplify(graph: Graph) -> Graph:
@@ -55,9 +56,9 @@ def _transposed_early(graph: Graph) -> list[Equation]:
         rank = len(eq.outputs[0].type.shape)
         swaps = eq.params.get("axes") == (*range(rank - 2), rank - 1, rank - 2)
         if alone and source.primitive is matmul and swaps:
-            operands = [_transposed(atom, eq, result) for atom in reversed(source.inputs)]
+            operands = [transposed(atom, eq.params["axes"], eq, result) for atom in reversed(source.inputs)]
         elif alone and source.primitive.lowering == "elementwise" and _spreads(source):
-            operands = [_transposed(atom, eq, result) for atom in source.inputs]
+            operands = [transposed(atom, eq.params["axes"], eq, result) for atom in source.inputs]
         else:
             result.append(eq)
             continue
@@ -68,20 +69,6 @@ def _transposed_early(graph: Graph) -> list[Equation]:
 def _spreads(eq: Equation) -> bool:
     """Whether broadcasting makes the result larger than any operand, so that to turn those is to move less."""
     return all(2 * atom.type.size <= eq.outputs[0].type.size for atom in eq.inputs)
-
-
-def _transposed(atom: Atom, eq: Equation, result: list[Equation]) -> Atom:
-    """`atom`, which broadcasts to what `eq` transposes, transposed likewise."""
-    if isinstance(atom, Literal):
-        return atom
-    rank = len(eq.outputs[0].type.shape)
-    if len(atom.type.shape) < rank:
-        filled = Var(atom.type.with_shape((*[1] * (rank - len(atom.type.shape)), *atom.type.shape)))
-        result.append(Equation(sh.reshape, (atom,), {"shape": filled.type.shape}, (filled,), eq.source))
-        atom = filled
-    turned = Var(atom.type.with_shape(tuple(atom.type.shape[a] for a in eq.params["axes"])))
-    result.append(Equation(sh.transpose, (atom,), eq.params, (turned,), eq.source))
-    return turned
 
 
 def _key(eq: Equation) -> Any:

@@ -57,17 +57,22 @@ def _sched_getcpu() -> Callable[[], int] | None:
     return getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
 
 
-def _part_from(core: int | None, i: int) -> None:
-    """Move this thread, the leader's i-th, off the leader's core, then let it go where it may.
+def _leave(core: int | None, allowed: set[int], i: int, threads: int) -> None:
+    """Move this thread, the leader's i-th of so many, off the leader's core.
 
     A thread tends to be woken on the core of the one that wakes it. There the two would stay: as one of them always naps at a
-    barrier, the kernel never sees both want to run, and two threads take longer than one.
+    barrier, the kernel never sees both want to run, and two threads take longer than one. Where each core has its thread, this
+    one is held to its own; else it may go where there is room. (The leader may always: libraries of several threads, which only
+    it calls, let theirs go where the caller may.)
     """
-    if core is None or _core() != core:
+    cores = sorted(allowed)
+    if core not in allowed or len(cores) == 1:
         return
-    allowed = sorted(os.sched_getaffinity(0))
-    if core in allowed and len(allowed) > 1:
-        os.sched_setaffinity(0, {allowed[(allowed.index(core) + i) % len(allowed)]})
+    held = threads == len(cores)
+    own = {cores[(cores.index(core) + i) % len(cores)]}
+    if (held or _core() == core) and os.sched_getaffinity(0) != own:
+        os.sched_setaffinity(0, own)
+    if not held and os.sched_getaffinity(0) != allowed:
         os.sched_setaffinity(0, allowed)
 
 
@@ -98,7 +103,8 @@ class Team:
         def lead() -> None:
             try:
                 core = _core()
-                others = [self._hand_on(program, i, core) for i in range(1, threads)]
+                allowed = os.sched_getaffinity(0) if core is not None else set[int]()
+                others = [self._hand_on(program, i, lambda i=i: _leave(core, allowed, i, threads)) for i in range(1, threads)]
                 program(0)
                 for other in others:
                     other.result()
@@ -110,12 +116,12 @@ class Team:
         self.members[0].work.put(lead)
         return done
 
-    def _hand_on(self, program: Callable[[int], Any], i: int, core: int | None) -> Future:
+    def _hand_on(self, program: Callable[[int], Any], i: int, leave: Callable[[], None]) -> Future:
         future: Future = Future()
 
         def follow() -> None:
             try:
-                _part_from(core, i)
+                leave()
                 program(i)
             except BaseException as error:
                 future.set_exception(error)

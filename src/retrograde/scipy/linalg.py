@@ -12,9 +12,9 @@ import numpy as np
 
 from retrograde.errors import MatrixError, ShapeError, UnsupportedError
 from retrograde.numpy import linalg as nl
-from retrograde.numpy.elementwise import where
+from retrograde.numpy.elementwise import absolute, where
 from retrograde.numpy.indexing import take
-from retrograde.numpy.linalg import det, eye, inv, mT, norm, pinv, svdvals
+from retrograde.numpy.linalg import det, eye, inv, mH, norm, pinv, svdvals
 from retrograde.numpy.linear import matmul
 from retrograde.numpy.reductions import max as _max
 from retrograde.numpy.reductions import sum as _sum
@@ -23,7 +23,8 @@ from retrograde.ops import elementwise as ew
 from retrograde.ops import implicit as im
 from retrograde.ops import linalg as la
 from retrograde.ops import lu as lu_ops
-from retrograde.ops import spectral as sp
+from retrograde.ops import qr as qr_op
+from retrograde.ops.complex import conj, part_of
 from retrograde.ops.control import scan
 from retrograde.ops.nested import record
 from retrograde.ops.promote import apply, astype
@@ -38,7 +39,8 @@ def solve(
     a: Any, b: Any, lower: bool = False, overwrite_a: bool = False, overwrite_b: bool = False, check_finite: bool = True,
     assume_a: str | None = None, transposed: bool = False,
 ) -> Any:  # fmt: skip
-    """x with a x = b, or a' x = b where `transposed`. For assume_a="pos", by Cholesky's factor of one triangle of a.
+    """x with a x = b, or a' x = b (a' without conjugation) where `transposed`. For assume_a="pos", by Cholesky's factor of one
+    triangle of a.
 
     All else that `assume_a` can say is solved as a general matrix of which both triangles are read.
     """
@@ -68,10 +70,13 @@ def solve_triangular(
     a: Any, b: Any, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False, overwrite_b: bool = False,
     check_finite: bool = True,
 ) -> Any:  # fmt: skip
-    """x with a x = b (`trans` 0 or "N") or a' x = b (1, 2, "T" or "C"), reading one triangle of a. Singular: compiled NaN."""
+    """x with a x = b (`trans` 0 or "N"), a' x = b (1 or "T") or a^H x = b (2 or "C"), reading one triangle of a. Singular:
+    compiled NaN.
+    """
     if trans not in (0, 1, 2, "N", "T", "C"):
         raise ValueError(f"trans is 0, 1, 2, 'N', 'T' or 'C'; it is {trans!r}")
     a, b = nl.matrices(a, b, square=True)
+    a = conj(a) if trans in (2, "C") else a
     how = {"lower": bool(lower), "transposed": trans not in (0, "N"), "unit": bool(unit_diagonal)}
     return _solving(a, b, lambda x, y: la.triangular_solve(x, y, **how))
 
@@ -90,9 +95,15 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite:
     """x with a x = b, by Cholesky's factor of a."""
     c, lower = c_and_lower
     c, b = nl.matrices(c, b, square=True)
-    first, second = {"transposed": not lower}, {"transposed": bool(lower)}
     how = {"lower": bool(lower), "unit": False}
-    return _solving(c, b, lambda x, y: la.triangular_solve(x, la.triangular_solve(x, y, **first, **how), **second, **how))
+
+    def twice(x: Any, y: Any) -> Any:
+        plain, turned = {"transposed": False, **how}, {"transposed": True, **how}
+        if lower:
+            return la.triangular_solve(conj(x), la.triangular_solve(x, y, **plain), **turned)
+        return la.triangular_solve(x, la.triangular_solve(conj(x), y, **turned), **plain)
+
+    return _solving(c, b, twice)
 
 
 # -- factors ---------------------------------------------------------------------------------------------------------
@@ -105,10 +116,10 @@ def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> t
 
 
 def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False, check_finite: bool = True) -> Any:
-    """x with a x = b, or a' x = b for `trans` 1 and 2, by LU's factors of a."""
+    """x with a x = b, a' x = b for `trans` 1 or a^H x = b for 2, by LU's factors of a."""
     factors, pivots = lu_and_piv
     factors, b = nl.matrices(factors, b, square=True)
-    pivots = array(pivots)
+    factors, pivots = conj(factors) if trans == 2 else factors, array(pivots)
 
     def how(x: Any, y: Any) -> Any:
         return lu_ops.solve_by_factors(x, broadcast_to(pivots, (*x.shape[:-2], pivots.shape[-1])), y, trans != 0)
@@ -131,7 +142,8 @@ def lu(
         return lu_ops.take_rows(l, rows), u
     if p_indices:
         return rows, l, u
-    return lu_ops.take_rows(eye(m, a), rows), l, u
+    one = broadcast_to(np.eye(m, dtype=part_of(a.dtype)), (*a.shape[:-2], m, m))
+    return lu_ops.take_rows(one, rows), l, u
 
 
 def qr(
@@ -142,13 +154,13 @@ def qr(
         raise UnsupportedError("scipy.linalg.qr with pivoting or mode='raw' is not supported on traced arrays")
     (a,) = nl.matrices(a)
     if mode == "r" and a.shape[-2] <= a.shape[-1]:
-        return (sp.qr(a)[1],)
+        return (qr_op.qr(a)[1],)
     if mode != "economic" and a.shape[-2] > a.shape[-1]:
         raise UnsupportedError(
             f"scipy.linalg.qr(mode={mode!r}) of a matrix with more rows than columns adds vectors that have no derivative; "
             "write mode='economic'"
         )
-    return tuple(sp.qr(a))
+    return tuple(qr_op.qr(a))
 
 
 def svd(
@@ -165,7 +177,7 @@ def eigh(
     overwrite_b: bool = False, type: int = 1, check_finite: bool = True, subset_by_index: Any = None,
     subset_by_value: Any = None, driver: str | None = None,
 ) -> Any:  # fmt: skip
-    """Eigenvalues and eigenvectors of a symmetric matrix, or of a x = w b x with a positive definite b (type 1)."""
+    """Eigenvalues and eigenvectors of a symmetric or Hermitian matrix, or of a x = w b x with a positive definite b (type 1)."""
     if type != 1 or subset_by_index is not None or subset_by_value is not None:
         raise UnsupportedError("scipy.linalg.eigh: type= and subset_by_...= are not supported on traced arrays; leave them out")
     UPLO = "L" if lower else "U"
@@ -173,18 +185,19 @@ def eigh(
         return nl.eigvalsh(a, UPLO) if eigvals_only else tuple(nl.eigh(a, UPLO))
     a, b = nl.matrices(a, b, square=True)
     a, c = _mirrored(a, lower), nl.cholesky(b, upper=not lower)
-    c = c if lower else mT(c)
+    c = c if lower else mH(c)
     half = solve_triangular(c, a, lower=True)
-    reduced = solve_triangular(c, mT(half), lower=True)
+    reduced = solve_triangular(c, mH(half), lower=True)
     if eigvals_only:
         return nl.eigvalsh(reduced)
     w, v = nl.eigh(reduced)
-    return w, solve_triangular(c, v, trans=1, lower=True)
+    return w, solve_triangular(c, v, trans=2, lower=True)
 
 
 def _mirrored(a: Any, lower: bool) -> Any:
-    """The symmetric matrix of which one triangle is given."""
-    return la.tril(a) + mT(la.tril(a, -1)) if lower else la.triu(a) + mT(la.triu(a, 1))
+    """The symmetric or Hermitian matrix of which one triangle is given."""
+    half = la.lower_half(a if lower else mH(a))
+    return half + mH(half)
 
 
 def eigvalsh(a: Any, b: Any = None, *, lower: bool = True, **how: Any) -> Any:
@@ -209,13 +222,14 @@ def expm(A: Any) -> Any:
     (a,) = nl.matrices(A, square=True)
     if not a.size:
         return a
-    order, limit = (7, 3.925724783138660) if a.dtype.itemsize == 4 else (13, 5.371920351148152)
-    size = ew.stop_gradient(_max(_sum(apply(ew.absolute, a), -2), -1))
+    part = part_of(a.dtype)
+    order, limit = (7, 3.925724783138660) if part.itemsize == 4 else (13, 5.371920351148152)
+    size = ew.stop_gradient(_max(_sum(absolute(a), -2), -1))
     size = where(apply(ew.isfinite, size), size, limit)
     times = apply(ew.ceil, apply(ew.log2, apply(ew.maximum, apply(ew.divide, size, limit), 1.0)))
     scaled = apply(ew.multiply, a, expand_dims(expand_dims(apply(ew.exp2, apply(ew.negative, times)), -1), -1))
     u, v = _pade(scaled, order)
-    found = _squared(_solve(v - u, v + u), astype(times, a.dtype))
+    found = _squared(_solve(v - u, v + u), astype(times, part))
     return where(expand_dims(expand_dims(apply(ew.greater, times, _SQUARINGS), -1), -1), np.nan, found)
 
 
@@ -262,11 +276,11 @@ def _squared(x: Any, times: Any) -> Any:
 def _refused(name: str) -> Any:
     def call(*_args: Any, **_kwargs: Any) -> Any:
         raise UnsupportedError(
-            f"scipy.linalg.{name} is not supported on traced arrays: its way leads through complex numbers. Of a symmetric "
-            "matrix it is (v * f(w)) @ v.T with w, v = np.linalg.eigh(a)"
+            f"scipy.linalg.{name} is not supported on traced arrays: its way leads through Schur's form, which has no rule. Of a "
+            "Hermitian matrix it is (v * f(w)) @ v.conj().T with w, v = np.linalg.eigh(a)"
         )
 
-    call.__name__, call.__doc__ = name, "Refused: its way leads through complex numbers."
+    call.__name__, call.__doc__ = name, "Refused: its way leads through Schur's form."
     return call
 
 

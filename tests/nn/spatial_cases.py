@@ -1,0 +1,27 @@
+"""Layers over places, to be compared with PyTorch's: their names, settings and the shapes of their inputs."""
+
+CASES = [
+    ("Conv1d", (3, 4, 3), {}, (2, 3, 7)),
+    ("Conv1d", (4, 6, 2), {"stride": 2, "dilation": 2, "padding": 1, "groups": 2, "bias": False}, (2, 4, 9)),
+    ("Conv1d", (2, 3, 4), {"padding": "same", "padding_mode": "replicate"}, (2, 6)),
+    ("Conv2d", (2, 3, 3), {"padding": 1}, (2, 2, 5, 6)),
+    ("Conv2d", (4, 6, (3, 2)), {"stride": (2, 1), "dilation": (1, 2), "padding": (2, 1), "groups": 2}, (2, 4, 6, 7)),
+    ("Conv2d", (3, 3, 2), {"padding": "same", "groups": 3}, (1, 3, 4, 4)),
+    ("Conv2d", (2, 17, 3), {"padding": "valid", "stride": 3}, (2, 2, 7, 8)),
+    ("Conv2d", (2, 3, 3), {"padding": (2, 1), "padding_mode": "circular"}, (1, 2, 4, 4)),
+    ("Conv2d", (2, 3, 3), {"padding": 1, "padding_mode": "reflect"}, (2, 4, 5)),
+    ("ConvTranspose1d", (4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2}, (2, 4, 5)),
+    ("ConvTranspose2d", (3, 2, (2, 3)), {"stride": (1, 2), "dilation": (3, 1), "output_padding": (2, 0)}, (2, 3, 3, 4)),
+    ("ConvTranspose2d", (3, 2, 3), {"padding": 2, "bias": False}, (3, 3, 4)),
+    ("MaxPool1d", (3, 2), {"padding": 1, "dilation": 2}, (2, 3, 8)),
+    ("MaxPool2d", (2,), {}, (2, 3, 5, 6)),
+    ("MaxPool2d", ((3, 2),), {"stride": 2, "padding": (1, 0), "dilation": (1, 2), "ceil_mode": True}, (1, 2, 6, 7)),
+    ("AvgPool1d", (3,), {"stride": 2, "padding": 1, "ceil_mode": True}, (2, 3, 6)),
+    ("AvgPool2d", (2,), {}, (2, 3, 4, 6)),
+    ("AvgPool2d", ((3, 2),), {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}, (1, 2, 6, 5)),
+    ("AvgPool2d", (2,), {"stride": 1, "divisor_override": 3}, (2, 4, 3)),
+    ("AdaptiveAvgPool1d", (3,), {}, (2, 2, 7)),
+    ("AdaptiveAvgPool2d", ((2, None),), {}, (2, 2, 4, 3)),
+    ("AdaptiveMaxPool1d", (2,), {}, (2, 2, 6)),
+    ("AdaptiveMaxPool2d", ((2, 3),), {}, (1, 2, 5, 4)),
+]
