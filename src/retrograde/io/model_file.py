@@ -6,8 +6,6 @@ A file may also hold the state of a training run (the optimizer's, the random ke
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
+from retrograde.io.atomic import replace_file
 from retrograde.nn import from_config
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
@@ -39,21 +38,7 @@ def save(
     tensors |= {STATE + name: np.ascontiguousarray(leaf).reshape(np.shape(leaf)) for name, leaf in (state or {}).items()}
     # one key, for the file format leaves the order of several open: the same model gives the same bytes
     header = {FORMAT: json.dumps({"architecture": net.config(), "extra": extra or {}})}
-    content = to_bytes(tensors, metadata=header)
-    path = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
-    except OSError as error:  # of the file that was asked for, not of the temporary one
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, to_bytes(tensors, metadata=header))
 
 
 def load(path: Any) -> tuple[Any, dict[str, Any]]:
