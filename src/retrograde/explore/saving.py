@@ -85,7 +85,7 @@ def _picture(array: np.ndarray, side: int) -> dict[str, Any]:
             "histogram": {"counts": counts.tolist(), "edges": _rounded(edges, 4)}}  # fmt: skip
 
 
-def _rounded(array: np.ndarray, digits: int = 6) -> list[float | str]:
+def _rounded(array: np.ndarray, digits: int = 9) -> list[float | str]:
     return [0 if x == 0 else float(f"{x:.{digits}g}") if np.isfinite(x) else number(x) for x in array.ravel().tolist()]
 
 
@@ -107,7 +107,8 @@ def _jacobians(step: Step) -> dict[str, Any]:
         if size > JACOBIAN:
             continue
         try:
-            jacobian = step.jacobian_by(name, 0 if batch else None)
+            with np.errstate(all="ignore"):  # the diagnosis says where a NaN comes from
+                jacobian = step.jacobian_by(name, 0 if batch else None)
         except ShapeError:
             continue
         found[name] = {"shape": list(jacobian.shape), "data": _rounded(jacobian), "example": 0 if batch else None}
