@@ -24,7 +24,8 @@ export function App({ data }: { data: RecordData }) {
   const [selected, select] = useState<string | null>(null);
   const [face, setFace] = useState<FaceName>("symbols");
   const [open, setOpen] = useState<ReadonlySet<number>>(() => new Set(data.steps.length <= SMALL ? data.layers.keys() : []));
-  const go = useCallback((to: number) => setAt(Math.max(0, Math.min(walk.moments.length - 1, to))), [walk]);
+  const go = useCallback<Shared["go"]>(
+    (to) => setAt((now) => Math.max(0, Math.min(walk.moments.length - 1, typeof to === "number" ? to : to(now)))), [walk]);
   const text = languages[language];
 
   useEffect(() => {
@@ -35,7 +36,7 @@ export function App({ data }: { data: RecordData }) {
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
       if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.altKey || event.ctrlKey || event.metaKey) return;
-      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: walk.moments.length - 1 }[event.key];
+      const to = { ArrowRight: (i: number) => i + 1, ArrowLeft: (i: number) => i - 1, Home: 0, End: walk.moments.length - 1 }[event.key];
       if (to !== undefined) {
         event.preventDefault();
         go(to);
@@ -43,7 +44,7 @@ export function App({ data }: { data: RecordData }) {
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
-  }, [at, walk]);
+  }, [walk]);
 
   const shared: Shared = { text, theme, model, walk, selected, select, at, go };
   return (

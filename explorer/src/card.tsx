@@ -2,6 +2,7 @@
 import { useShared } from "./context";
 import { decimal } from "./format";
 import { faced, facedLocal, type FaceName, type Step } from "./record";
+import { Spoken } from "./spoken";
 import { Tensor } from "./tensor";
 import { Tex } from "./tex";
 
@@ -108,11 +109,12 @@ interface TileProps {
 function Tile({ tex, step, part, heading, kind = "", result = false }: TileProps) {
   const { select } = useShared();
   const numbers = step[part];
+  const label = (part === "value" ? step.symbol : step.derivative).text;
   return (
     <div class={`tile ${kind} ${result ? "result" : ""}`}>
       {heading && <h3>{heading}</h3>}
-      <button type="button" class="plain" onClick={() => select(step.name)}><Tex tex={tex} /></button>
-      {numbers && <Tensor shape={step.shape} numbers={numbers} label={part === "value" ? step.symbol.text : step.derivative.text} />}
+      <button type="button" class="plain" onClick={() => select(step.name)}><Spoken as={label}><Tex tex={tex} /></Spoken></button>
+      {numbers && <Tensor shape={step.shape} numbers={numbers} label={label} />}
     </div>
   );
 }

@@ -17,7 +17,7 @@ export interface Shared {
   select: (name: string | null) => void;
   /** Which moment of the walk is shown. */
   at: number;
-  go: (at: number) => void;
+  go: (to: number | ((at: number) => number)) => void;
 }
 
 export const Context = createContext<Shared>({ text: languages.en, theme: "light" } as Shared);

@@ -3,8 +3,10 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useShared } from "./context";
 import { layOut, membersOf, pathThrough, type Edge, type Node, type Placed } from "./layout";
 import { shapeText, type Step } from "./record";
+import { Spoken } from "./spoken";
 import { brief } from "./tensor";
 import { Tex } from "./tex";
+import type { Walk } from "./walk";
 
 const px = (x: number) => `${x}px`;
 
@@ -96,13 +98,15 @@ function Closed({ node, open, setOpen }: { node: Extract<Node, { kind: "layer" }
   const known = walk.forward(last) <= at;
   const first = node.steps[0]!;
   return (
-    <button type="button" class="node closed" aria-label={text.openLayer(node.layer)} onClick={() => setOpen(new Set([...open, node.layer]))}>
-      <span class="name">
-        {node.steps.length > 2 ? <><Tex tex={first.symbol.tex} /> … <Tex tex={last.symbol.tex} /></> : node.steps.map((s) => <Tex key={s.name} tex={s.symbol.tex} />)}
-      </span>
-      <span class="op">{node.steps.map((s) => s.op).join(" · ")}</span>
-      <span class="value">{known ? shapeText(last.shape) : " "}</span>
-      <Cotangent step={first} />
+    <button type="button" class="node closed" onClick={() => setOpen(new Set([...open, node.layer]))}>
+      <Spoken as={`${text.openLayer(node.layer)}: ${node.steps.map((s) => s.symbol.text).join(", ")}`}>
+        <span class="name">
+          {node.steps.length > 2 ? <><Tex tex={first.symbol.tex} /> … <Tex tex={last.symbol.tex} /></> : node.steps.map((s) => <Tex key={s.name} tex={s.symbol.tex} />)}
+        </span>
+        <span class="op">{node.steps.map((s) => s.op).join(" · ")}</span>
+        <span class="value">{known ? shapeText(last.shape) : " "}</span>
+        <Cotangent step={first} />
+      </Spoken>
     </button>
   );
 }
@@ -111,17 +115,20 @@ function Single({ node, open, setOpen }: { node: Extract<Node, { kind: "step" }>
   const { text, walk, at, selected, select } = useShared();
   const { step, parameters, layer } = node;
   const known = walk.forward(step) <= at;
-  const label = `${step.symbol.text}, ${step.op}${known ? `, ${brief(step.value)}` : ""}`;
+  const back = isBack(step, walk, at) ? `, ${step.derivative.text} ${brief(step.cotangent!)}` : "";
+  const said = `${step.symbol.text}, ${step.op}${known ? `, ${brief(step.value)}` : ""}${back}`;
   return (
     <>
       <button
-        type="button" class={`node ${step.kind} ${known ? "known" : ""}`} aria-pressed={selected === step.name} aria-label={label}
+        type="button" class={`node ${step.kind} ${known ? "known" : ""}`} aria-pressed={selected === step.name}
         data-name={step.name} onClick={() => select(step.name)}
       >
-        <span class="name"><Tex tex={step.symbol.tex} /></span>
-        {step.kind === "step" && <span class="op">{step.op}</span>}
-        <span class="value">{!known ? " " : step.shape.length ? shapeText(step.shape) : brief(step.value)}</span>
-        {step.kind === "step" && <Cotangent step={step} />}
+        <Spoken as={said}>
+          <span class="name"><Tex tex={step.symbol.tex} /></span>
+          {step.kind === "step" && <span class="op">{step.op}</span>}
+          <span class="value">{!known ? " " : step.shape.length ? shapeText(step.shape) : brief(step.value)}</span>
+          {step.kind === "step" && <Cotangent step={step} />}
+        </Spoken>
       </button>
       {parameters.length > 0 && <div class="chips">{parameters.map((p) => <Chip key={p.name} parameter={p} />)}</div>}
       {layer !== null && step === membersOf(node)[0] && <CloseLayer step={step} layer={layer} open={open} setOpen={setOpen} label={text.closeLayer(layer)} />}
@@ -137,23 +144,28 @@ function CloseLayer({ step, layer, open, setOpen, label }: { step: Step; layer: 
   return <button type="button" class="close-layer" aria-label={label} title={label} onClick={without}>−</button>;
 }
 
+/** Whether the walk has come back to a step, so that its cotangent is known. */
+const isBack = (step: Step, walk: Walk, at: number): boolean => step.cotangent !== null && walk.backward(step) <= at && at >= walk.turn;
+
 function Cotangent({ step }: { step: Step }) {
   const { walk, at } = useShared();
-  const known = step.cotangent !== null && walk.backward(step) <= at && at >= walk.turn;
+  const known = isBack(step, walk, at);
   return <span class={`cotangent ${known ? "known" : ""}`}>{known ? brief(step.cotangent!) : " "}</span>;
 }
 
 function Chip({ parameter }: { parameter: Step }) {
   const { walk, at, selected, select } = useShared();
-  const known = walk.backward(parameter) <= at && at >= walk.turn;
+  const known = isBack(parameter, walk, at);
   const fresh = known && walk.backward(parameter) === at;
   return (
     <button
       type="button" class={`chip ${known ? "known" : ""} ${fresh ? "fresh" : ""}`} aria-pressed={selected === parameter.name} data-name={parameter.name}
-      aria-label={`${parameter.symbol.text}${known ? `, ${parameter.derivative.text} ${brief(parameter.cotangent!)}` : ""}`} onClick={() => select(parameter.name)}
+      onClick={() => select(parameter.name)}
     >
-      <Tex tex={parameter.symbol.tex} />
-      <span class="cotangent">{known ? brief(parameter.cotangent!) : " "}</span>
+      <Spoken as={`${parameter.symbol.text}${known ? `, ${parameter.derivative.text} ${brief(parameter.cotangent!)}` : ""}`}>
+        <Tex tex={parameter.symbol.tex} />
+        <span class="cotangent">{known ? brief(parameter.cotangent!) : " "}</span>
+      </Spoken>
     </button>
   );
 }

@@ -1,6 +1,7 @@
 /** The norm of each parameter's gradient, in the order of the forward pass, on a logarithmic scale. */
 import { useShared } from "./context";
 import { short } from "./format";
+import { Spoken } from "./spoken";
 import { Tex } from "./tex";
 
 const NAMED = 24; // bars that have their name below them
@@ -19,11 +20,13 @@ export function Norms() {
       <div class={`bars ${bars.length > 80 ? "dense" : ""}`} role="group" aria-label={text.normsChart(short(Math.min(...positive)), short(Math.max(...positive)))}>
         {bars.map(({ step, norm }) => (
           <button
-            type="button" key={step.name} class="bar" aria-pressed={selected === step.name} aria-label={`${step.derivative.text}: ${short(norm)}`}
+            type="button" key={step.name} class="bar" aria-pressed={selected === step.name}
             title={`‖${step.derivative.text}‖ = ${short(norm)}`} onClick={() => select(step.name)}
           >
-            <span style={{ height: height(norm) }} />
-            {bars.length <= NAMED && <em><Tex tex={step.symbol.tex} /></em>}
+            <Spoken as={`${step.derivative.text}: ${short(norm)}`}>
+              <span class="height" style={{ height: height(norm) }} />
+              {bars.length <= NAMED && <em><Tex tex={step.symbol.tex} /></em>}
+            </Spoken>
           </button>
         ))}
       </div>

@@ -47,9 +47,9 @@ export function Transport() {
     <div class="transport" role="group" aria-label={text.position}>
       <div class="buttons">
         <Key label={text.first} icon={ICONS.first} act={() => go(0)} />
-        <Key label={text.previous} icon={ICONS.previous} act={() => go(at - 1)} />
+        <Key label={text.previous} icon={ICONS.previous} act={() => go((i) => i - 1)} />
         <Key label={playing ? text.pause : text.play} icon={playing ? ICONS.pause : ICONS.play} act={() => setPlaying(!playing)} kind="play" />
-        <Key label={text.next} icon={ICONS.next} act={() => go(at + 1)} />
+        <Key label={text.next} icon={ICONS.next} act={() => go((i) => i + 1)} />
         <Key label={text.turn} icon={ICONS.turn} act={() => go(walk.turn - 1)} />
         <Key label={text.last} icon={ICONS.last} act={() => go(last)} />
       </div>

@@ -1,4 +1,4 @@
-"""The formulas of a record in other symbols: with shapes below them, with numbers in their place, or written out to the inputs."""
+"""The formulas of a record in other symbols: with shapes below, with numbers in their place, or written out to the inputs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def with_shapes(record: Record) -> Face:
         if not np.ndim(value):
             return formula
         shape = size_text(np.shape(value))
-        return Formula(f"\\underset{{{shape.replace('×', chr(92) + 'times')}}}{{{formula.tex}}}", f"{formula.text} [{shape}]", ATOM)
+        below = shape.replace("×", "\\times")
+        return Formula(f"\\underset{{{below}}}{{{formula.tex}}}", f"{formula.text} [{shape}]", ATOM)
 
     return Face(record, draw)
 
@@ -75,8 +76,8 @@ def with_numbers(record: Record) -> Face:
             text = number_text(value)
             return Formula(_scientific(text), text, PRODUCT if text.startswith("-") else ATOM)
         if array.ndim in (1, 2) and array.shape[-1] <= COLUMNS and array.size <= ROWS * COLUMNS and len(array) <= ROWS:
-            lines = [" & ".join(f"{x:.4g}" for x in row) for row in np.atleast_2d(array).tolist()]
-            return Formula(f"\\begin{{bmatrix}} {' {0} '.format(chr(92) * 2).join(lines)} \\end{{bmatrix}}", formula.text, ATOM)
+            lines = " \\\\ ".join(" & ".join(f"{x:.4g}" for x in row) for row in np.atleast_2d(array).tolist())
+            return Formula(f"\\begin{{bmatrix}} {lines} \\end{{bmatrix}}", formula.text, ATOM)
         return formula
 
     return Face(record, draw)

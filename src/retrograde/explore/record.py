@@ -167,8 +167,8 @@ class Record:
     def save(self, path: Any, *, show: Sequence[str] = (), open: bool = False) -> Any:
         """Write one HTML file to look at in a browser, from disk and without a network; returns its path.
 
-        It walks through both passes with every formula and number. Large arrays are summarized, but for those of the steps named in
-        `show`. `open=True` opens it. Raises `OSError` where the file cannot be written.
+        It walks through both passes with every formula and number. Large arrays are summarized, but for those of the steps
+        named in `show`. `open=True` opens it. Raises `OSError` where the file cannot be written.
         """
         from retrograde.explore.saving import save_page
 
