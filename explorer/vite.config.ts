@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { defineConfig, type Plugin } from "vite";
 import { viteSingleFile } from "vite-plugin-singlefile";
 
@@ -11,8 +12,18 @@ const woff2Only: Plugin = {
   },
 };
 
+/** The licenses of what is built in, at the end of the page: they go where it goes. */
+const notices: Plugin = {
+  name: "notices",
+  transformIndexHtml(html) {
+    const license = (name: string) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf-8").trim()}`;
+    const all = ["katex", "preact", "@dagrejs/dagre", "@dagrejs/graphlib"].map(license).join("\n\n");
+    return html.replace("</html>", () => `<!-- This page contains:\n\n${all}\n-->\n</html>`);
+  },
+};
+
 export default defineConfig({
-  plugins: [woff2Only, viteSingleFile({ removeViteModuleLoader: true })],
+  plugins: [woff2Only, notices, viteSingleFile({ removeViteModuleLoader: true })],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     outDir: "../src/retrograde/explore/built",

@@ -1,5 +1,5 @@
 /** The page: one model, one moment of the walk, one step that is looked into. */
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { useCallback, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { Card } from "./card";
 import { Context, useShared, type Shared, type Theme } from "./context";
 import { Detail } from "./detail";
@@ -28,12 +28,12 @@ export function App({ data }: { data: RecordData }) {
     (to) => setAt((now) => Math.max(0, Math.min(walk.moments.length - 1, typeof to === "number" ? to : to(now)))), [walk]);
   const text = languages[language];
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.lang = language;
     document.documentElement.dataset.theme = theme;
     document.title = `${data.title}: ${data.loss_name} = ${decimal(data.loss)}`;
   }, [language, theme]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const key = (event: KeyboardEvent) => {
       if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.altKey || event.ctrlKey || event.metaKey) return;
       const to = { ArrowRight: (i: number) => i + 1, ArrowLeft: (i: number) => i - 1, Home: 0, End: walk.moments.length - 1 }[event.key];

@@ -1,5 +1,5 @@
 /** The scrubber: buttons, a slider over both passes, and playing. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { useShared } from "./context";
 
 const BEAT = 1100; // milliseconds a step
@@ -33,7 +33,7 @@ export function Transport() {
     const timer = setTimeout(() => go(at + 1), BEAT);
     return () => clearTimeout(timer);
   }, [playing, at]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const toggle = (event: KeyboardEvent) => {
       if (event.key !== " " || event.target !== document.body) return;
       event.preventDefault();

@@ -47,7 +47,7 @@ def net_record():
 
 
 def of_layers(widths):
-    return rg.explore(lambda net, x, y: mse(net(x), y))(*network(widths))
+    return rg.explore(lambda net, x, y: mse(net(x), y))(*network(widths, seed=0))  # one whose units all live
 
 
 @pytest.fixture
