@@ -38,7 +38,7 @@ API = {
 }  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API
 ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
-ALLOWED["explore"] = API | {"ir", "ops", "trace", "autodiff", "nn"}
+ALLOWED["explore"] = API | {"ir", "ops", "trace", "autodiff", "nn", "io"}
 ALLOWED["cli"] = ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py")
 

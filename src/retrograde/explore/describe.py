@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograde.explore.formula import Formula
+from retrograde.explore.kinds import affine
 from retrograde.explore.step import Step
 from retrograde.explore.tables import norm
 
@@ -34,9 +35,25 @@ def describe(record: Record, elements: int) -> dict[str, Any]:
             "held": [asdict(value) for value in memory.held], "moments": [asdict(moment) for moment in memory.moments],
         },
         "reuse": {"saved": reuse.saved, **asdict(reuse)},
+        "layers": layers(record),
         "diagnosis": record.diagnose(),
         "latex": record.latex(),
     }  # fmt: skip
+
+
+def layers(record: Record) -> list[list[str]]:
+    """The names of steps that belong together: a linear layer and what only its output goes through, up to the next one."""
+    steps = {step.name: step for step in record}
+    found: list[list[str]] = []
+    for step in record.steps:
+        before = [steps[name] for name in step.local if name in steps and steps[name].kind == "step"]
+        if step.name == record.loss_name:
+            continue
+        if affine(step, steps) is not None:
+            found.append([step.name])
+        elif found and len(before) == 1 and before[0].name == found[-1][-1] and len(before[0].readers) == 1:
+            found[-1].append(step.name)
+    return found
 
 
 def _step(record: Record, step: Step, elements: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from retrograde.ir import Equation, Literal, Var
 if TYPE_CHECKING:
     from retrograde.explore.record import Record
 
+PULLBACK = "the pullback of "
+
 
 @dataclass(frozen=True)
 class Held:
@@ -29,9 +31,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Moment:
-    """One step of either pass, a step itself or its pullback: the most bytes that are held while it runs, and of what."""
+    """One step of either pass, a step itself or its pullback: the most bytes that are held while it runs, and of what.
+
+    `step` is the name of the step that runs or is pulled back.
+    """
 
     name: str
+    step: str
     backward: bool
     nbytes: int
     values: tuple[tuple[str, int], ...]
@@ -77,7 +83,7 @@ def memory_of(record: Record) -> Memory:
     moments = [home.get(eq, "") for eq in forward]
     for eq in back.equations:
         origin = passes.trail.origins.get(eq)
-        moments.append(f"the pullback of {home[origin]}" if origin in home else "")
+        moments.append(PULLBACK + home[origin] if origin in home else "")
     _fill(moments, len(forward))
     root: dict[Var, Var] = {}
     born: dict[Var, int] = {}
@@ -146,11 +152,11 @@ def _by_moment(moments: list[str], forward: int, born: dict, dies: dict, names: 
             values: dict[str, int] = {}
             for var in live:
                 values[names[var]] = values.get(names[var], 0) + var.type.nbytes
-            found[key] = Moment(moment, i >= forward, now, tuple(values.items()))
+            found[key] = Moment(moment, moment.removeprefix(PULLBACK), i >= forward, now, tuple(values.items()))
         for var in ends.get(i, ()):
             live.pop(var, None)
             now -= var.type.nbytes
-    peak = max(found.values(), key=lambda m: m.nbytes, default=Moment("nothing", False, 0, ()))
+    peak = max(found.values(), key=lambda m: m.nbytes, default=Moment("nothing", "", False, 0, ()))
     return Memory(held, tuple(found.values()), peak.nbytes, peak.name)
 
 

@@ -164,6 +164,16 @@ class Record:
 
         return figure(self, rate)
 
+    def save(self, path: Any, *, show: Sequence[str] = (), open: bool = False) -> Any:
+        """Write one HTML file to look at in a browser, from disk and without a network; returns its path.
+
+        It walks through both passes with every formula and number. Large arrays are summarized, but for those of the steps
+        named in `show`. `open=True` opens it. Raises `OSError` where the file cannot be written.
+        """
+        from retrograde.explore.saving import save_page
+
+        return save_page(self, path, show=show, open_it=open)
+
     def to_dict(self, *, elements: int = 4096) -> dict[str, Any]:
         """All of it as JSON-able data; of arrays of more than `elements` numbers a summary only."""
         from retrograde.explore.describe import describe

@@ -138,8 +138,7 @@ def _only_in_pieces(graph: Graph, var: Var, views: list[Graph]) -> bool:
 
 def _step(passes: Passes, stage: Stage, symbols: dict[Var, Formula], plan: Outline) -> Step:
     graph, out = stage.graph, stage.out
-    inner = {var: f for var, f in symbols.items() if var is not out}
-    formula = _short(closed_form(stage, symbols, False) or write(graph, inner)[0], stage, symbols)
+    formula = forward_formula(stage, symbols)
     source = stage.source
     shown = (source[0], source[1], source_line(source)) if source is not None else None
     name = plan.symbols[out]
@@ -150,8 +149,11 @@ def _step(passes: Passes, stage: Stage, symbols: dict[Var, Formula], plan: Outli
     )  # fmt: skip
 
 
-def _short(formula: Formula, stage: Stage, symbols: dict[Var, Formula]) -> Formula:
-    if len(formula.tex) <= LONGEST:
+def forward_formula(stage: Stage, symbols: dict[Var, Formula], longest: int = LONGEST) -> Formula:
+    """What a stage computes, in the given symbols; beyond `longest` characters only its name and what it reads."""
+    inner = {var: f for var, f in symbols.items() if var is not stage.out}
+    formula = closed_form(stage, symbols, False) or write(stage.graph, inner)[0]
+    if len(formula.tex) <= longest:
         return formula
     tex = ", ".join(symbols[var].tex for var in stage.graph.inputs if var in symbols)
     text = ", ".join(symbols[var].text for var in stage.graph.inputs if var in symbols)
@@ -195,12 +197,15 @@ def pulled(stage: Stage, by: Var, seed: Formula, symbols: dict[Var, Formula]) ->
     return write(back.graph, known)[0], back.graph
 
 
-def _pulled_short(stage: Stage, by: Var, seed: Formula, symbols: dict[Var, Formula]) -> Formula:
+def pulled_formula(
+    stage: Stage, by: Var, seed: Formula, symbols: dict[Var, Formula], longest: int = LONGEST
+) -> Formula:
+    """What a stage's pullback makes of the cotangent `seed`; beyond `longest` characters, a product with ∂out/∂by."""
     closed = closed_form(stage, symbols, True)
     if closed is not None:
         return closed if seed.one else _times(seed, closed)
     found = pulled(stage, by, seed, symbols)[0]
-    if len(found.tex) <= LONGEST:
+    if len(found.tex) <= longest:
         return found
     out, x = symbols[stage.out], symbols[by]
     local = Formula(f"\\frac{{\\partial {out.tex}}}{{\\partial {x.tex}}}", f"∂{out.text}/∂{x.text}", ATOM)
@@ -262,9 +267,9 @@ def _read(
     target.readers.append(step.name)
     step.reads.append(target.name)
     step.edges[target.name] = stage, by
-    step.local[target.name] = _pulled_short(stage, by, ONE, symbols)
+    step.local[target.name] = pulled_formula(stage, by, ONE, symbols)
     if step.cotangent is not None:
-        terms.setdefault(target.name, []).append(_pulled_short(stage, by, seed, symbols))
+        terms.setdefault(target.name, []).append(pulled_formula(stage, by, seed, symbols))
 
 
-__all__ = ["Step", "closed_form", "make_steps", "pulled"]
+__all__ = ["Step", "closed_form", "forward_formula", "make_steps", "pulled", "pulled_formula"]

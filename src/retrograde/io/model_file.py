@@ -6,8 +6,6 @@ A file may also hold the state of a training run (the optimizer's, the random ke
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
+from retrograde.io.atomic import replace_file
 from retrograde.nn import freeze, from_config
 from retrograde.nn.freezing import frozen_names
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
 FORMAT = "retrograde-1"
 STATE = "state:"  # in front of the names of arrays that are no parameters
-UNFINISHED = ".part"  # behind the name of a file that is being written
 
 
 def save(
@@ -45,30 +43,7 @@ def save(
     header: dict[str, Any] = {"architecture": described, "extra": extra or {}, "crc32": _checksum(tensors)}
     if frozen := frozen_names(net):
         header["frozen"] = frozen
-    write_whole(Path(path), to_bytes(tensors, metadata={FORMAT: json.dumps(header)}))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file atomically: whatever happens, there is the old one or the new one, on the disk too."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=UNFINISHED)
-    except OSError as error:  # of the file that was asked for, not of the temporary one
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened, its entry for the new file is made to last
-        folder = os.open(path.parent or ".", os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    replace_file(path, to_bytes(tensors, metadata={FORMAT: json.dumps(header)}))
 
 
 def load(path: Any) -> tuple[Any, dict[str, Any]]:

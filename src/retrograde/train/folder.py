@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
-from retrograde.io.model_file import UNFINISHED, architecture, write_whole
+from retrograde.io.atomic import UNFINISHED, replace_file
+from retrograde.io.model_file import architecture
 from retrograde.train.data import check_whole
 from retrograde.train.resume import Progress
 
@@ -122,14 +123,14 @@ class Folder:
             if left.name.startswith(("checkpoint-", *FILES)):
                 left.unlink()
         _tell_changes(self.path / "config.json", config)
-        write_whole(self.path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+        replace_file(self.path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
         self.batch = batch
         self.log_anew(starts)
 
     def log_anew(self, starts: Sequence[Progress]) -> None:
         """Write the logs from the first epoch on."""
         for name in FILES[1:]:
-            write_whole(self.path / name, b"")
+            replace_file(self.path / name, b"")
         self.logged = [0] * len(starts)
         self.log(starts)
 

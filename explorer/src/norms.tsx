@@ -1,0 +1,44 @@
+/** The norm of each parameter's gradient, in the order of the forward pass, on a logarithmic scale. */
+import { useShared } from "./context";
+import { short } from "./format";
+import { Spoken } from "./spoken";
+import { Tex } from "./tex";
+
+const NAMED = 24; // bars that have their name below them
+
+export function Norms() {
+  const { text, model, selected, select } = useShared();
+  const bars = model.data.parameters.flatMap((p) => (typeof p.cotangent?.norm === "number" ? [{ step: p, norm: p.cotangent.norm }] : []));
+  const positive = bars.map((b) => b.norm).filter((n) => n > 0);
+  if (!positive.length) return null;
+  const low = Math.floor(Math.log10(Math.min(...positive)) - 0.2);
+  const high = Math.ceil(Math.log10(Math.max(...positive)));
+  const height = (n: number) => `${n > 0 ? (100 * (Math.log10(n) - low)) / Math.max(1, high - low) : 0}%`;
+  return (
+    <section class="panel norms" aria-label={text.norms}>
+      <header><h2>{text.norms}</h2><p class="quiet">10<sup>{low}</sup> … 10<sup>{high}</sup></p></header>
+      <div class={`bars ${bars.length > 80 ? "dense" : ""}`} role="group" aria-label={text.normsChart(short(Math.min(...positive)), short(Math.max(...positive)))}>
+        {bars.map(({ step, norm }) => (
+          <button
+            type="button" key={step.name} class="bar" aria-pressed={selected === step.name}
+            title={`‖${step.derivative.text}‖ = ${short(norm)}`} onClick={() => select(step.name)}
+          >
+            <Spoken as={`${step.derivative.text}: ${short(norm)}`}>
+              <span class="height" style={{ height: height(norm) }} />
+              {bars.length <= NAMED && <em><Tex tex={step.symbol.tex} /></em>}
+            </Spoken>
+          </button>
+        ))}
+      </div>
+      <details>
+        <summary>{text.asTable}</summary>
+        <div class="scroll" tabIndex={0} role="group" aria-label={text.norms}>
+          <table>
+            <thead><tr><th scope="col">{text.name}</th><th scope="col">{text.norm}</th></tr></thead>
+            <tbody>{bars.map(({ step, norm }) => <tr key={step.name}><th scope="row">{step.derivative.text}</th><td>{short(norm)}</td></tr>)}</tbody>
+          </table>
+        </div>
+      </details>
+    </section>
+  );
+}

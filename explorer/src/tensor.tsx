@@ -1,0 +1,112 @@
+/** The numbers of an array: one number, a grid of readable cells, or a heat map; with what a summary says of them. */
+import { useEffect, useRef } from "preact/hooks";
+import { decimal, short } from "./format";
+import { sizeOf, shapeText, type Numbers, type Numeric } from "./record";
+import { useText, useTheme } from "./context";
+
+const CELLS = 64; // that are written as numbers
+const COLUMNS = 8;
+
+interface Grid {
+  rows: number;
+  columns: number;
+  data: Numeric[];
+}
+
+function gridOf(shape: number[], numbers: Numbers): Grid | null {
+  if (numbers.data) {
+    const columns = shape.at(-1) ?? 1;
+    return { rows: columns ? sizeOf(shape) / columns : 0, columns, data: numbers.data };
+  }
+  if (numbers.picture) {
+    const [rows, columns] = numbers.picture.shape;
+    return { rows, columns, data: numbers.picture.data };
+  }
+  return null;
+}
+
+const largest = (data: Numeric[]): number => data.reduce<number>((most, x) => (typeof x === "number" ? Math.max(most, Math.abs(x)) : most), 0);
+
+export function Tensor({ shape, numbers, label }: { shape: number[]; numbers: Numbers; label: string }) {
+  const text = useText();
+  const only = numbers.data?.length === 1 ? numbers.data[0] : undefined;
+  if (only !== undefined) return <output class="number">{decimal(only)}</output>;
+  const grid = gridOf(shape, numbers);
+  const summary = [
+    `${text.norm} ${short(numbers.norm)}`,
+    ...(numbers.min !== null && numbers.max !== null ? [`${text.range} ${short(numbers.min)} … ${short(numbers.max)}`] : []),
+    ...(numbers.zeros ? [`${text.zeros} ${numbers.zeros}`] : []),
+    ...(numbers.not_finite ? [`${text.notFinite} ${numbers.not_finite}`] : []),
+  ].join(" · ");
+  return (
+    <figure class="tensor">
+      {grid && (grid.data.length <= CELLS && grid.columns <= COLUMNS && numbers.data
+        ? <Cells grid={grid} label={label} />
+        : <HeatMap grid={grid} label={`${label}, ${shapeText(shape)}: ${summary}`} />)}
+      <figcaption>
+        {shapeText(shape)} · {summary}
+        {!numbers.data && numbers.picture && ` · ${text.sampled(shapeText(numbers.picture.shape))}`}
+      </figcaption>
+    </figure>
+  );
+}
+
+/** Color by sign and size; at most half of it, so that the number on it stays readable. */
+function tint(x: Numeric, most: number): string {
+  if (typeof x !== "number") return "var(--bad)";
+  const share = most ? Math.round((50 * Math.abs(x)) / most) : 0;
+  return `color-mix(in oklab, var(${x < 0 ? "--negative" : "--positive"}) ${share}%, var(--paper))`;
+}
+
+function Cells({ grid, label }: { grid: Grid; label: string }) {
+  const most = largest(grid.data);
+  return (
+    <table class="cells" aria-label={label}>
+      <tbody>
+        {Array.from({ length: grid.rows }, (_, i) => (
+          <tr key={i}>
+            {grid.data.slice(i * grid.columns, (i + 1) * grid.columns).map((x, j) => (
+              <td key={j} style={{ background: tint(x, most) }}>{short(x)}</td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function HeatMap({ grid, label }: { grid: Grid; label: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const theme = useTheme();
+  useEffect(() => {
+    const context = canvas.current?.getContext("2d");
+    if (!canvas.current || !context) return;
+    const style = getComputedStyle(canvas.current);
+    const [paper, positive, negative] = ["--paper-rgb", "--positive-rgb", "--negative-rgb"].map((name) =>
+      style.getPropertyValue(name).split(",").map(Number),
+    ) as [number[], number[], number[]];
+    const image = context.createImageData(grid.columns, grid.rows);
+    const most = largest(grid.data) || 1;
+    grid.data.forEach((x, i) => {
+      const finite = typeof x === "number";
+      const share = finite ? Math.abs(x) / most : 1;
+      const color = !finite ? [204, 121, 167] : x < 0 ? negative : positive;
+      for (let k = 0; k < 3; k++) image.data[4 * i + k] = paper[k]! + share * (color[k]! - paper[k]!);
+      image.data[4 * i + 3] = 255;
+    });
+    context.putImageData(image, 0, 0);
+  }, [grid.data, theme]);
+  const scale = Math.max(1, Math.min(14, Math.floor(260 / grid.columns), Math.floor(200 / grid.rows)));
+  return (
+    <canvas
+      ref={canvas} class="heat" width={grid.columns} height={grid.rows} role="img" aria-label={label}
+      style={{ width: `min(100%, ${scale * grid.columns}px)`, aspectRatio: `${grid.columns} / ${grid.rows}` }}
+    />
+  );
+}
+
+/** One line for a node of the graph: the number, or the norm of an array. */
+export function brief(numbers: Numbers): string {
+  const only = numbers.data?.length === 1 ? numbers.data[0] : undefined;
+  return only !== undefined ? decimal(only) : `‖·‖ ${short(numbers.norm)}`;
+}
