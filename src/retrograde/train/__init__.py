@@ -1,6 +1,7 @@
-"""Training: `fit` and the `Run` it returns."""
+"""Training: `fit`, the `Run` it returns, and `EarlyStopping`."""
 
 from retrograde.train.fit import fit
 from retrograde.train.run import Run
+from retrograde.train.stopping import EarlyStopping
 
-__all__ = ["Run", "fit"]
+__all__ = ["EarlyStopping", "Run", "fit"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from retrograde.errors import DataError, ModelError
 from retrograde.nn import Module
+from retrograde.train.stopping import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,33 @@ def check_arguments(net: Any, dtype: Any, callbacks: Any) -> list[Callable]:
         if not callable(callback):
             raise ModelError(f"callbacks are functions of the history; {callback!r} is none")
     return listed
+
+
+def check_metrics(metrics: Mapping[str, Callable] | None, points: Data, labels: bool) -> dict[str, Callable]:
+    """Metrics by name, the accuracy among them where targets are labels; `ModelError` for what is no function of them."""
+    found = {"accuracy": accuracy} if labels and points.Xv is not None else {}
+    for name, metric in (metrics or {}).items():
+        if not callable(metric):
+            raise ModelError(f"metrics are functions of (prediction, target); {name!r} is {metric!r}")
+        if points.Xv is None:
+            raise ModelError(f"the metric {name!r} is taken of validation points: give validation, a fraction or (X, y)")
+        found[name] = metric
+    return found
+
+
+def accuracy(prediction: Any, target: Any) -> Any:
+    """The part of points whose largest output is that of their label."""
+    return np.mean(np.argmax(prediction, axis=-1) == target)
+
+
+def check_monitor(stopping: EarlyStopping | None, points: Data, metrics: Mapping[str, Callable]) -> None:
+    """Raise `ModelError` where early stopping watches what the history will not have."""
+    known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if points.Xv is not None else [])
+    if stopping is None or stopping.monitor in known:
+        return
+    if points.Xv is None:
+        raise ModelError(f"early_stopping watches {stopping.monitor!r} and needs validation: give a fraction or (X, y)")
+    raise ModelError(f"early_stopping watches {stopping.monitor!r}, but the history will have {known}")
 
 
 def check_takes_weights(loss: Callable) -> None:

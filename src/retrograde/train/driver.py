@@ -38,7 +38,7 @@ class Driver:
 
         p, settings = self.points, self.settings
         program = (make_many if self.many else make_program)(settings)
-        carries = [start(n, settings, random.key(self.seed + i), p.Xv is not None) for i, n in enumerate(self.nets)]
+        carries = [start(n, settings, random.key(self.seed + i)) for i, n in enumerate(self.nets)]
         if resume is not None:
             carries = [self._take_up(resumed(resume, carries[0]))]
         arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
@@ -103,7 +103,7 @@ class Driver:
 
     def _ended(self, carry: Any) -> bool:
         """Whether early stopping ended this start."""
-        return self.settings.patience is not None and int(carry.get("wait", 0)) >= self.settings.patience
+        return self.settings.stopping is not None and bool(self.settings.stopping.ended(carry))
 
     def _gather(self, old: list[Any], new: list[Any], rows: list[Any], took: float) -> list[Any]:
         """Take in what a stretch gave to each start that was still going on; returns the carries to go on from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,20 @@ from retrograde import tree
 from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
-from retrograde.train.data import Data, check_arguments, check_takes_weights, check_whole, prepare
+from retrograde.train.data import (
+    Data,
+    check_arguments,
+    check_metrics,
+    check_monitor,
+    check_takes_weights,
+    check_whole,
+    prepare,
+)
 from retrograde.train.driver import Driver
 from retrograde.train.gradient import dtype_of
 from retrograde.train.program import Settings
 from retrograde.train.run import Run
+from retrograde.train.stopping import EarlyStopping
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
 
@@ -31,7 +40,9 @@ def fit(
     shuffle: bool = True,
     sample_weight: Any = None,
     validation: Any = None,
-    early_stopping: int | None = None,
+    early_stopping: int | EarlyStopping | None = None,
+    metrics: Mapping[str, Callable] | None = None,
+    penalty: Callable | None = None,
     callbacks: Iterable[Callable] = (),
     starts: int = 1,
     seed: int = 0,
@@ -48,7 +59,9 @@ def fit(
     a name; by default Adam(1e-3). batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
-    kept. callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
+    kept; or an `EarlyStopping`, which may watch another figure. metrics: functions of (prediction, target) by name, taken of the
+    validation points after each epoch as "val_<name>". penalty: a function of (parameters, points) added to the loss of each
+    batch of so many points (or so great a sum of weights). callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
     network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
     seed gives the same bits. Subnormal numbers count as zero: a network that has learned its data by heart has many, and they
     are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy.
@@ -73,8 +86,7 @@ def fit(
     check_whole("seed", seed, 0)
     if batch_size is not None:
         check_whole("batch_size", batch_size, 1, ", or None for the full batch")
-    if early_stopping is not None:
-        check_whole("early_stopping", early_stopping, 1, ", or None to run all epochs")
+    stopping = early_stopping if isinstance(early_stopping, EarlyStopping | None) else EarlyStopping(early_stopping)
     if starts > 1 and net.initialized:
         raise ModelError(f"starts={starts} draws {starts} initial points, but this network has its parameters; give a fresh one")
     nets = [net] if net.initialized else [net.init(seed + i, dtype) for i in range(starts)]
@@ -88,20 +100,20 @@ def fit(
         raise ModelError(f"precision={precision!r} keeps its parameters in float32, but these are {kind}; convert them")
     loss_function, optimizer = get_loss(loss), get_optimizer(optimizer if optimizer is not None else Adam())
     points = prepare(data, sample_weight, validation, kind, seed)
-    if early_stopping is not None and points.Xv is None:
-        raise ModelError("early_stopping needs validation: give a fraction or (X, y)")
+    metrics = check_metrics(metrics, points, loss_function is cross_entropy and points.y.ndim == 1)
+    check_monitor(stopping, points, metrics)
     batch = points.n if batch_size is None else min(int(batch_size), points.n)
-    _check_fit(nets[0], points, loss_function)
+    _check_fit(nets[0], points, loss_function, penalty)
     settings = Settings(
-        loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), early_stopping,
-        loss_function is cross_entropy and points.y.ndim == 1, narrow,
+        loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), stopping, tuple(metrics.items()),
+        narrow, penalty,
     )  # fmt: skip
     return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
         resume.progress if isinstance(resume, Run) else resume
     )
 
 
-def _check_fit(net: Any, points: Data, loss: Callable) -> None:
+def _check_fit(net: Any, points: Data, loss: Callable, penalty: Callable | None) -> None:
     """Run one point through the network and the loss: shapes that do not fit are told before compiling."""
     with np.errstate(all="ignore"):
         try:
@@ -119,6 +131,8 @@ def _check_fit(net: Any, points: Data, loss: Callable) -> None:
         value = loss(prediction, points.y[:1])
         if points.weight is not None:
             check_takes_weights(loss)
+        if penalty is not None and (shape := np.shape(penalty(net, 1.0))) != ():
+            raise ModelError(f"the penalty must return one number; it returned shape {shape}: take np.sum of it")
     check_targets(loss, points.y)
     if points.yv is not None:
         check_targets(loss, points.yv)

@@ -65,6 +65,20 @@ def make_gradient(loss: Callable, narrow: np.dtype | None) -> Callable:
     return whole if narrow is None else mixed
 
 
+def penalized(gradient: Callable, penalty: Callable | None) -> Callable:
+    """`gradient` of the loss and `penalty(params, points)`, points being the number of them, or the sum of their weights."""
+    if penalty is None:
+        return gradient
+
+    def with_penalty(params: Any, x: Any, y: Any, weight: Any, key: Any, scaling: Scaling | None = None) -> tuple:
+        value, grads = gradient(params, x, y, weight, key, scaling)
+        points = float(len(x)) if weight is None else np.sum(weight)
+        cost, more = value_and_grad(penalty)(params, points)
+        return value + cost, tree.tree_map(np.add, grads, more)
+
+    return with_penalty
+
+
 def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
     """`held(params, x, y)` lists the types of what the backward pass of one batch needs kept, inputs and parameters left out."""
 

@@ -15,7 +15,8 @@ import numpy as np
 from retrograde import numpy as rnp
 from retrograde import random, tree
 from retrograde.control import scan
-from retrograde.train.gradient import first_scaling, guarded, make_gradient
+from retrograde.train.gradient import first_scaling, guarded, make_gradient, penalized
+from retrograde.train.stopping import EarlyStopping
 
 Carry = dict[str, Any]
 
@@ -29,27 +30,28 @@ class Settings:
     batch: int
     shuffle: bool
     length: int
-    patience: int | None
-    accuracy: bool
+    stopping: EarlyStopping | None
+    metrics: tuple[tuple[str, Callable], ...] = ()  # of validation points, by name: f(prediction, target)
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
+    penalty: Callable | None = None  # f(params, points) that is added to the loss of a batch
 
 
-def start(params: Any, settings: Settings, key: np.ndarray, watching: bool) -> Carry:
+def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
     """The carry before the first epoch."""
     carry: Carry = {
         "params": params, "state": settings.optimizer.init(params), "key": key, "epoch": np.zeros((), np.int64),
         "stop": np.zeros((), bool), "scaling": first_scaling(settings.narrow),
     }  # fmt: skip
-    if watching and settings.patience is not None:
-        carry |= {"best": tree.tree_map(np.array, params), "lowest": np.full((), np.inf), "wait": np.zeros((), np.int64),
-                  "best_epoch": np.zeros((), np.int64)}  # fmt: skip
+    if settings.stopping is not None:
+        carry |= settings.stopping.start(params)
     return carry
 
 
 def make_program(settings: Settings) -> Callable:
     """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
 
-    gradient = make_gradient(settings.loss, settings.narrow)
+    gradient = penalized(make_gradient(settings.loss, settings.narrow), settings.penalty)
+    stopping, stalled = settings.stopping, getattr(settings.optimizer, "stalled", None)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
         x, y, weight = points
@@ -99,28 +101,21 @@ def make_program(settings: Settings) -> Callable:
         new = {**carry, "params": params, "state": state, "scaling": scaling, "epoch": carry["epoch"] + 1}
         if Xv is not None:
             row |= _validate(params, Xv, yv)
-            if settings.patience is not None:
-                _watch(new, row["val_loss"])
+        if stopping is not None:
+            stopping.watch(new, row, stalled)
         new["stop"] = over(new, limit)
         return new, row
 
     def _validate(params: Any, Xv: Any, yv: Any) -> dict[str, Any]:
         prediction = params(Xv)
         row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
-        if settings.accuracy:
-            row["val_accuracy"] = np.mean(np.argmax(prediction, axis=-1) == yv)
+        for name, metric in settings.metrics:
+            row[f"val_{name}"] = metric(prediction, yv).astype(np.float64)
         return row
-
-    def _watch(new: Carry, loss: Any) -> None:
-        better = loss < new["lowest"]
-        new["best"] = tree.tree_map(lambda p, b: np.where(better, p, b), new["params"], new["best"])
-        new["lowest"] = np.where(better, loss, new["lowest"])
-        new["best_epoch"] = np.where(better, new["epoch"], new["best_epoch"])
-        new["wait"] = np.where(better, 0, new["wait"] + 1)
 
     def over(carry: Carry, limit: Any) -> Any:
         ended = carry["epoch"] >= limit
-        return np.logical_or(ended, carry["wait"] >= settings.patience) if "wait" in carry else ended
+        return ended if stopping is None else np.logical_or(ended, stopping.ended(carry))
 
     def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
         carry = {**carry, "stop": over(carry, limit)}
