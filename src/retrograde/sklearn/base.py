@@ -105,4 +105,6 @@ def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
     weight = check_array(sample_weight, ensure_2d=False, dtype=X.dtype, input_name="sample_weight")
     if weight.shape != (len(X),):
         raise DataError(f"sample_weight must have one number a point, shape {(len(X),)}; its shape is {weight.shape}")
+    if not weight.any():
+        raise DataError("sample_weight must not be all zero: the weight of at least one point counts")
     return weight

@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 
+from retrograde.errors import DataError
+from retrograde.nn import losses
 from retrograde.sklearn.labels import Labels
 from retrograde.sklearn.objectives import (
     accuracy_of_bits,
@@ -86,6 +88,8 @@ class Regressing(RegressorMixin):
 
     def _learn_target(self, y: Any, goes_on: bool, once: bool) -> None:
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+        if self._of_logarithm and (y < 0).any():
+            raise DataError(f"targets of the loss 'poisson' are counts, 0 or more; y holds {y.min():g}")
 
     def _encode(self, y: Any, dtype: np.dtype) -> np.ndarray:
         return np.reshape(y, (len(y), self.n_outputs_)).astype(dtype)
@@ -96,7 +100,7 @@ class Regressing(RegressorMixin):
     @property
     def _of_logarithm(self) -> bool:
         """Whether the network's outputs are logarithms of the predictions."""
-        return self._loss() is poisson
+        return self._loss() in (poisson, losses.poisson)
 
     def _validation_score(self) -> Callable:
         return r2_of_logarithm if self._of_logarithm else r2_score
