@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from retrograde.errors import DataError
 from retrograde.sklearn.network import outputs_of
-from retrograde.train import Run, fit
+from retrograde.train import Programs, Run, fit
 from retrograde.tree import tree_leaves
 
 SPARSE = ("csr", "csc")
+_PROGRAMS = Programs()  # of this process: a search or a validation fits many estimators of one shape
 
 
 class Estimator(BaseEstimator):
@@ -70,7 +71,7 @@ class Estimator(BaseEstimator):
         listed = [] if self.callbacks is None else self.callbacks
         run = fit(
             net, (X, y), loss=self._loss(), sample_weight=weight, shuffle=self.shuffle, starts=self.starts, dtype=X.dtype,
-            seed=int(rng.randint(2**31 - 1)), precision=self.precision, **{"callbacks": listed, **settings},
+            seed=int(rng.randint(2**31 - 1)), precision=self.precision, compiled=_PROGRAMS, **{"callbacks": listed, **settings},
         )  # fmt: skip
         if run.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from retrograde import random, tree
-from retrograde.compile import jit
 from retrograde.train.data import Data
 from retrograde.train.gradient import held_types, make_gradient
 from retrograde.train.program import Settings, make_many, make_program, start
+from retrograde.train.programs import Programs
 from retrograde.train.resume import Progress, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import trace
@@ -23,10 +23,10 @@ class Driver:
 
     def __init__(
         self, nets: list, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool,
-        compiled: bool,
+        programs: Programs | None,
     ):  # fmt: skip
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
-        self.callbacks, self.progress, self.compiled = callbacks, progress, compiled
+        self.callbacks, self.progress, self.programs = callbacks, progress, programs  # without programs it is interpreted
         self.many = len(nets) > 1
         self.rows: list[dict[str, list[np.ndarray]]] = [{} for _ in nets]
         self.done = [0] * len(nets)
@@ -37,14 +37,16 @@ class Driver:
         from retrograde.train.progress import progress_bar
 
         p, settings = self.points, self.settings
-        program = (make_many if self.many else make_program)(settings)
+        make = make_many if self.many else make_program
         carries = [start(n, settings, random.key(self.seed + i)) for i, n in enumerate(self.nets)]
         if resume is not None:
             carries = [self._take_up(resumed(resume, carries[0]))]
         arrays = (p.X, p.y, p.weight, p.Xv, p.yv)
         began = time.perf_counter()
-        native = jit(program, flush_subnormals=True) if self.compiled else None
-        plan = native.lower(self._join(carries), *arrays, np.int64(0)) if native is not None else None
+        arguments = (self._join(carries), *arrays, np.int64(0))
+        native = self.programs.of(settings, make, arguments) if self.programs is not None else None
+        plan = native.lower(*arguments) if native is not None else None
+        program = None if native is not None else make(settings)
         compile_seconds = time.perf_counter() - began
         spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         stretch = 1 if self.progress or self.callbacks else self.epochs

@@ -23,6 +23,7 @@ from retrograde.train.data import (
 from retrograde.train.driver import Driver
 from retrograde.train.gradient import dtype_of
 from retrograde.train.program import Settings
+from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
 
@@ -47,7 +48,7 @@ def fit(
     starts: int = 1,
     seed: int = 0,
     progress: bool = False,
-    compiled: bool = True,
+    compiled: bool | Programs = True,
     dtype: Any = np.float32,
     resume: Any = None,
     precision: str | None = None,
@@ -64,7 +65,8 @@ def fit(
     batch of so many points (or so great a sum of weights). callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
     network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
     seed gives the same bits. Subnormal numbers count as zero: a network that has learned its data by heart has many, and they
-    are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy.
+    are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy;
+    a `Programs` keeps the native one for further calls.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
@@ -108,7 +110,8 @@ def fit(
         loss_function, optimizer, batch, bool(shuffle), min(int(epochs), MOST_EPOCHS), stopping, tuple(metrics.items()),
         narrow, penalty,
     )  # fmt: skip
-    return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled).run(
+    programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
+    return Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, programs).run(
         resume.progress if isinstance(resume, Run) else resume
     )
 
