@@ -4,11 +4,11 @@
 
 `fit` of standardized points with the default parameters (100 hidden units, Adam, batch 200, the default rule to stop) and the
 given number of epochs at most, then the score on the quarter of the points that was held out. The time is that of the whole call
-of `fit`: checks, initialization, tracing, loading code from the disk, training. Round i is of random_state=i, for every peer; the
-two draw the same first parameters from it, but shuffle otherwise, so scores differ by chance. "First fit" is the first of this shape
-on a machine, when the code is made; every later one, in whichever process, loads it. "Predict" is of all training points.
-"float32" has points in float32, which both compute in; else they compute in float64. The table of 20,640 houses is drawn, with the
-shape of California's: eight features, a target of products, ratios and noise.
+of `fit`. Round i is of random_state=i, for every peer; the two draw the same first parameters from it, but shuffle otherwise, so
+scores differ by chance. "First fit" is the first of its shape on a machine, when its code is made; "fresh process" is the first
+in a process, which loads the code from the disk; later ones find it in memory. "Predict" is of all training points. Points in
+float64 are computed in float64 by both, those in float32 in float32. The table of 20,640 houses is drawn, in the shape of
+California's: eight features, a target of products, ratios and noise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import Row, quartiles, run_script
+from harness import PAUSE, Row, quartiles, run_script
 
 UNIT = "ms"
 NAMES = {
@@ -104,6 +104,7 @@ def fitted(peer: str, problem: Problem, parts: Sequence[np.ndarray], seed: int) 
     model = getattr(place, problem.estimator)(max_iter=problem.epochs, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        time.sleep(PAUSE)
         begun = time.perf_counter()
         model.fit(X, y)
         fit = time.perf_counter() - begun
@@ -111,6 +112,18 @@ def fitted(peer: str, problem: Problem, parts: Sequence[np.ndarray], seed: int) 
     begun = time.perf_counter()
     model.predict(X)
     return Result(fit, time.perf_counter() - begun, model.score(held, wanted), model.n_iter_)
+
+
+def forgotten(f: Callable[..., Result], *arguments: Any) -> Result:
+    """`f` of the arguments, with no program of an earlier fit in memory."""
+    from retrograde.sklearn import base
+    from retrograde.train import Programs
+
+    kept, base.PROGRAMS = base.PROGRAMS, Programs()
+    try:
+        return f(*arguments)
+    finally:
+        base.PROGRAMS = kept
 
 
 def rows_of(problem: Problem, peers: Sequence[str], rounds: int) -> list[Row]:
@@ -121,18 +134,21 @@ def rows_of(problem: Problem, peers: Sequence[str], rounds: int) -> list[Row]:
     X, y = problem.points()
     parts = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)
     first = {peer: fitted(peer, problem, parts, 0).fit for peer in peers}
+    fresh = {peer: forgotten(fitted, peer, problem, parts, 0).fit for peer in peers if peer.startswith("retrograde")}
     found = [{peer: fitted(peer, problem, parts, i) for peer in peers} for i in range(rounds)]
     rows = []
     for peer in peers:
         results = [results[peer] for results in found]
-        base = [result[peer.replace("sklearn", "retrograde")] for result in found if peer.replace("sklearn", "retrograde") in result]
         median, low, high = quartiles([1e3 * r.fit for r in results])
-        ours = quartiles([1e3 * r.fit for r in base])[0] if base else None
+        ours = peer.replace("sklearn", "retrograde")
+        base = statistics.median(1e3 * result[ours].fit for result in found) if ours in peers else None
         cells = {
-            "first fit": f"{1e3 * first[peer]:,.0f}", "predict": f"{quartiles([1e3 * r.predict for r in results])[0]:.2f}",
-            "score": f"{statistics.mean(r.score for r in results):.4f}", "epochs": f"{statistics.mean(r.epochs for r in results):.0f}",
+            "first fit": f"{1e3 * first[peer]:,.0f}", "fresh process": f"{1e3 * fresh[peer]:,.0f}" if peer in fresh else "",
+            "predict": f"{1e3 * statistics.median(r.predict for r in results):.2f}",
+            "score": f"{statistics.mean(r.score for r in results):.4f}",
+            "epochs": f"{statistics.mean(r.epochs for r in results):.0f}",
         }  # fmt: skip
-        rows.append(Row(problem.name, NAMES[peer], median, low, high, median / ours if ours else None, cells, peer))
+        rows.append(Row(problem.name, NAMES[peer], median, low, high, median / base if base else None, cells, peer))
     return rows
 
 

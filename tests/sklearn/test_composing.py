@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn import set_config
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -17,6 +16,7 @@ from retrograde import load, nn, optim
 from retrograde.errors import ModelError
 from retrograde.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor
 from retrograde.sklearn.network import BLOCK, CHUNK, outputs_of
+from scipy import sparse
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = make_classification(120, 5, n_informative=4, n_redundant=0, class_sep=2.0, n_clusters_per_class=1, random_state=0)

@@ -16,7 +16,8 @@ def small(features, outputs):
 @parametrize_with_checks(
     [
         MLPClassifier(max_iter=100), MLPRegressor(max_iter=100),
-        NeuralClassifier(small, optimizer=optim.Adam(0.02), epochs=60), NeuralRegressor(small, optimizer=optim.Adam(0.02), epochs=60),
+        NeuralClassifier(small, optimizer=optim.Adam(0.02), epochs=60),
+        NeuralRegressor(small, optimizer=optim.Adam(0.02), epochs=60),
     ]
 )  # fmt: skip
 def test_scikit_learns_checks(estimator, check):

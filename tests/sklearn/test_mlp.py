@@ -134,8 +134,8 @@ def test_verbose_tells_every_epoch(capsys):
 
 def test_starts_keep_the_best_and_callbacks_are_told():
     told = []
-    model = ours.MLPRegressor(hidden_layer_sizes=4, max_iter=5, starts=3, random_state=0, callbacks=[told.append], init="he_normal")
-    model.fit(X, VALUES)
+    settings = {"hidden_layer_sizes": 4, "max_iter": 5, "random_state": 0, "init": "he_normal"}
+    model = ours.MLPRegressor(**settings, starts=3, callbacks=[told.append]).fit(X, VALUES)
     assert model.loss_ == min(run.history["loss"][-1] for run in model.run_.starts)
     assert told[-1]["loss"].shape == (3, 5)
 
@@ -171,7 +171,8 @@ def test_any_loss_and_reduced_precision():
     ("settings", "match"),
     [
         ({"activation": "swish"}, "activation must be one of"), ({"solver": "newton"}, "solver must be one of"),
-        ({"alpha": -1.0}, "alpha must be a number in"), ({"momentum": 1.5}, "momentum must be"), ({"max_iter": 0}, "max_iter must be"),
+        ({"alpha": -1.0}, "alpha must be a number in"), ({"momentum": 1.5}, "momentum must be"),
+        ({"max_iter": 0}, "max_iter must be"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be"), ({"batch_size": 0.5}, "batch_size must be"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be"), ({"dropout": 1.0}, "dropout must be"),
         ({"solver": "lbfgs", "dropout": 0.1}, "takes no dropout"), ({"loss": "log_los"}, "no loss is called"),

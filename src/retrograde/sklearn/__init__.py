@@ -1,4 +1,4 @@
-"""Estimators with scikit-learn's manners: its own MLP's parameters and attributes, or any network, trained by `retrograde.fit`."""
+"""Estimators with scikit-learn's manners: its MLP's parameters and attributes, or any network, trained by `retrograde.fit`."""
 
 from retrograde.sklearn.mlp import MLPClassifier, MLPRegressor
 from retrograde.sklearn.neural import NeuralClassifier, NeuralRegressor

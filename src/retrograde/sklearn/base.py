@@ -18,7 +18,7 @@ from retrograde.train import Programs, Run, fit
 from retrograde.tree import tree_leaves
 
 SPARSE = ("csr", "csc")
-_PROGRAMS = Programs()  # of this process: a search or a validation fits many estimators of one shape
+PROGRAMS = Programs()  # of this process: a search or a validation fits many estimators of one shape
 
 
 class Estimator(BaseEstimator):
@@ -46,8 +46,8 @@ class Estimator(BaseEstimator):
         weight = self._weigh(y, None if sample_weight is None else _weights(sample_weight, X))
         self._train(net, X, self._encode(y, X.dtype), weight, rng, goes_on, once)
         if not all(np.isfinite(leaf).all() for leaf in tree_leaves(self.network_)):
-            raise DataError("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                            "preprocessed, or the learning rate is too high")  # fmt: skip
+            raise DataError("Solver produced non-finite parameter weights. The input data may contain large values and need to "
+                            "be preprocessed, or the learning rate is too high")  # fmt: skip
         return self
 
     def _validated(self, X: Any, y: Any, goes_on: bool) -> tuple[np.ndarray, Any]:
@@ -71,7 +71,7 @@ class Estimator(BaseEstimator):
         listed = [] if self.callbacks is None else self.callbacks
         run = fit(
             net, (X, y), loss=self._loss(), sample_weight=weight, shuffle=self.shuffle, starts=self.starts, dtype=X.dtype,
-            seed=int(rng.randint(2**31 - 1)), precision=self.precision, compiled=_PROGRAMS, **{"callbacks": listed, **settings},
+            seed=int(rng.randint(2**31 - 1)), precision=self.precision, compiled=PROGRAMS, **{"callbacks": listed, **settings},
         )  # fmt: skip
         if run.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)

@@ -43,6 +43,11 @@ def _one_epoch(settings: Settings, carry: Any, X: Any, y: Any, weight: Any) -> A
 class Perceptron(Estimator):
     """What the classifier and the regressor share: the network, the solvers, when to stop, and the attributes."""
 
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_loss_: float | None
+    best_validation_score_: float | None
+
     @property
     def coefs_(self) -> list[np.ndarray]:
         """The weights of each layer, of shape (fan_in, fan_out)."""
@@ -75,15 +80,19 @@ class Perceptron(Estimator):
         if goes_on and widths != (had := [linears(net)[0].in_features, *(layer.out_features for layer in linears(net))]):
             raise ModelError(f"warm_start goes on with layers of {had}, but they would be {widths} now: set warm_start=False")
         if not goes_on:
-            self.t_, self.n_iter_, self.loss_curve_ = 0, 0, []
-            self.best_loss_, self.best_validation_score_ = (None, -np.inf) if self.early_stopping else (np.inf, None)
-            self.validation_scores_ = [] if self.early_stopping else None
+            self._begin()
         if self.solver == "lbfgs":
             self._minimize(net, X, y, weight)
         elif once:
             self._one_epoch(net, X, y, weight, rng, goes_on)
         else:
             self._descend(net, X, y, weight, rng)
+
+    def _begin(self) -> None:
+        """The attributes before the first epoch."""
+        self.t_, self.n_iter_, self.loss_curve_ = 0, 0, []
+        self.best_loss_, self.best_validation_score_ = (None, -np.inf) if self.early_stopping else (np.inf, None)
+        self.validation_scores_ = [] if self.early_stopping else None
 
     def _minimize(self, net: Any, X: np.ndarray, y: np.ndarray, weight: Any) -> None:
         loss = self._loss()
@@ -108,8 +117,8 @@ class Perceptron(Estimator):
         )  # fmt: skip
         self._take(run)
         if run.epochs == self.max_iter and not (run.interrupted or (stopping and stopping.ended(run.progress.carry))):
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged "
-                          "yet.", ConvergenceWarning, stacklevel=4)  # fmt: skip
+            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                          "converged yet.", ConvergenceWarning, stacklevel=4)  # fmt: skip
 
     def _one_epoch(self, net: Any, X: np.ndarray, y: np.ndarray, weight: Any, rng: Any, goes_on: bool) -> None:
         if self.early_stopping:
@@ -128,9 +137,8 @@ class Perceptron(Estimator):
         self._count(run.points, run.history["loss"])
         self._state = run.optimizer_state
         if self.early_stopping:
-            scores = run.history["val_score"].tolist()
-            self.validation_scores_ += scores
-            self.best_validation_score_ = max(self.best_validation_score_, *scores)
+            self.validation_scores_ = [*(self.validation_scores_ or ()), *run.history["val_score"].tolist()]
+            self.best_validation_score_ = max(self.validation_scores_)
 
     def _count(self, points: int, losses: np.ndarray) -> None:
         self.loss_curve_ += np.asarray(losses).tolist()
@@ -143,15 +151,15 @@ class Perceptron(Estimator):
         shared = y if self._stratified else None
         kept, held = train_test_split(np.arange(len(X)), random_state=rng, test_size=self.validation_fraction, stratify=shared)
         if len(held) < 2:
-            raise DataError(f"validation_fraction={self.validation_fraction} of {len(X)} points leaves {len(held)} to validate on; "
-                            "the validation set is too small")  # fmt: skip
+            raise DataError(f"validation_fraction={self.validation_fraction} of {len(X)} points leaves {len(held)} to validate "
+                            "on: the validation set is too small")  # fmt: skip
         return (X[kept], y[kept], None if weight is None else weight[kept]), (X[held], y[held])
 
     def _batch(self, points: int) -> int:
         if self.batch_size == "auto":
             return min(200, points)
         if self.batch_size > points:
-            warnings.warn(f"Got `batch_size`={self.batch_size}, but there are {points} points: all of them are one batch", stacklevel=6)
+            warnings.warn(f"Got `batch_size`={self.batch_size} for {points} points: all of them are one batch", stacklevel=6)
         return min(int(self.batch_size), points)
 
     def _solver(self, points: int, batch: int, state: Any = None) -> Solver:
@@ -187,13 +195,14 @@ def _tell(history: dict[str, np.ndarray]) -> None:
 class MLPClassifier(Classifying, Perceptron):
     """A multilayer perceptron that classifies, as `sklearn.neural_network.MLPClassifier`: changing the import is enough.
 
-    Parameters, defaults and attributes are scikit-learn's, and so are the numbers that are drawn for weights and biases, the loss,
+    Parameters, defaults and attributes are scikit-learn's, and so are the first weights and biases of a random_state, the loss,
     the solvers and the rule to stop; the shuffle is another. Beside them:
 
     dropout: of what the hidden layers put out. loss: "log_loss", or as `retrograde.fit` takes it, of raw outputs.
     init: an initializer of `retrograde.nn.initializers` by name, in the place of scikit-learn's numbers. starts: how many initial
-    points to train from, of which the best is kept. class_weight: "balanced" or weights by class. callbacks: functions of the history, called after each epoch; True
-    ends the run. precision: "bf16" or "f16", for products of reduced precision. dtype: that of the network; None is that of X.
+    points to train from, of which the best is kept. class_weight: "balanced" or weights by class. callbacks: functions of the
+    history, called after each epoch; True ends the run. precision: "bf16" or "f16", for products of reduced precision. dtype:
+    that of the network; None is that of X.
 
     `network_` is the trained network and `run_` the `retrograde.train.Run`, whose history has the curves of validation.
     """
@@ -201,11 +210,11 @@ class MLPClassifier(Classifying, Perceptron):
     def __init__(
         self, hidden_layer_sizes: Sequence[int] = (100,), activation: str = "relu", *,
         solver: str = "adam", alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: str = "constant",
-        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: Any = None,
-        tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
-        early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999,
-        epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss", class_weight: Any = None,
-        dropout: float = 0.0, init: str | None = None,
+        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+        random_state: Any = None, tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9,
+        nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9,
+        beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000,
+        loss: Any = "log_loss", class_weight: Any = None, dropout: float = 0.0, init: str | None = None,
         starts: int = 1, callbacks: Any = None, precision: str | None = None, dtype: Any = None,
     ):  # fmt: skip
         keep_parameters(self, locals())
@@ -218,7 +227,7 @@ class MLPClassifier(Classifying, Perceptron):
                 raise DataError("classes must be passed on the first call to partial_fit")
             self._labels = Labels(y if type_of_target(y) == "multilabel-indicator" else classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise DataError(f"classes={classes!r} is not the same as on the last call to partial_fit, which was {self.classes_!r}")
+            raise DataError(f"classes={classes!r} is not the same as on the last call to partial_fit, {self.classes_!r}")
         return self._fit(X, y, sample_weight, hasattr(self, "network_"), once=True)
 
     @property
@@ -234,7 +243,7 @@ class MLPClassifier(Classifying, Perceptron):
 class MLPRegressor(Regressing, Perceptron):
     """A multilayer perceptron that predicts numbers, as `sklearn.neural_network.MLPRegressor`: changing the import is enough.
 
-    Parameters, defaults and attributes are scikit-learn's, and so are the numbers that are drawn for weights and biases, the loss,
+    Parameters, defaults and attributes are scikit-learn's, and so are the first weights and biases of a random_state, the loss,
     the solvers and the rule to stop; the shuffle is another. Beside them:
 
     dropout: of what the hidden layers put out. loss: "squared_error" (half of it), "poisson", or as `retrograde.fit` takes it.
@@ -250,10 +259,11 @@ class MLPRegressor(Regressing, Perceptron):
     def __init__(
         self, loss: Any = "squared_error", hidden_layer_sizes: Sequence[int] = (100,), activation: str = "relu", *,
         solver: str = "adam", alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: str = "constant",
-        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: Any = None,
-        tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
-        early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999,
-        epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000, dropout: float = 0.0, init: str | None = None,
+        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+        random_state: Any = None, tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9,
+        nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9,
+        beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000,
+        dropout: float = 0.0, init: str | None = None,
         starts: int = 1, callbacks: Any = None, precision: str | None = None, dtype: Any = None,
     ):  # fmt: skip
         keep_parameters(self, locals())

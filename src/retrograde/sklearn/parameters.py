@@ -49,13 +49,14 @@ def check_parameters(mlp: Any) -> None:
 
 def is_count(value: Any) -> bool:
     """Whether it is an integer of at least 1."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _within(value: Any, interval: str) -> bool:
     if not isinstance(value, Real):
         return False
     low, high = map(float, interval[1:-1].split(","))
+    value = float(value)
     return (low < value or (interval[0] == "[" and value == low)) and (value < high or (interval[-1] == "]" and value == high))
 
 

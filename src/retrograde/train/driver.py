@@ -46,7 +46,6 @@ class Driver:
         arguments = (self._join(carries), *arrays, np.int64(0))
         native = self.programs.of(settings, make, arguments) if self.programs is not None else None
         plan = native.lower(*arguments) if native is not None else None
-        program = None if native is not None else make(settings)
         compile_seconds = time.perf_counter() - began
         spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         stretch = 1 if self.progress or self.callbacks else self.epochs
@@ -60,7 +59,7 @@ class Driver:
                     began = time.perf_counter()
                     if native is None:
                         with np.errstate(all="ignore") if settings.narrow is not None else nullcontext():
-                            found, stopped = program(given, *arrays, np.int64(limit)), False
+                            found, stopped = make(settings)(given, *arrays, np.int64(limit)), False
                     else:
                         found, stopped = native.run_interruptible(given, *arrays, np.int64(limit), into=spare)
                         mine = self.many or reached > first  # not the caller's network

@@ -62,7 +62,8 @@ def fit(
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
     kept; or an `EarlyStopping`, which may watch another figure. metrics: functions of (prediction, target) by name, taken of the
     validation points after each epoch as "val_<name>". penalty: a function of (parameters, points) added to the loss of each
-    batch of so many points (or so great a sum of weights). callbacks: functions of the history so far (a dict of arrays), called after each epoch; True ends the run. A
+    batch of so many points (or so great a sum of weights). callbacks: functions of the history so far (a dict of arrays), called
+    after each epoch; True ends the run. A
     network without parameters is initialized from `seed`; one with parameters goes on from them, in their dtype. The same
     seed gives the same bits. Subnormal numbers count as zero: a network that has learned its data by heart has many, and they
     are slow. Ctrl-C ends the run and returns what there is. `compiled=False` interprets the same program in NumPy;

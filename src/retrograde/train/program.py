@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import numpy as rnp
-from retrograde import random, tree
+from retrograde import random
 from retrograde.control import scan
 from retrograde.train.gradient import first_scaling, guarded, make_gradient, penalized
 from retrograde.train.stopping import EarlyStopping

@@ -30,7 +30,7 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if isinstance(self.patience, bool) or not isinstance(self.patience, (int, np.integer)) or self.patience < 1:
-            raise ModelError(f"early_stopping must be an integer of at least 1, or None to run all epochs; it is {self.patience!r}")
+            raise ModelError(f"early_stopping must be an integer of at least 1, or None for all epochs; it is {self.patience!r}")
         if self.mode not in ("min", "max"):
             raise ModelError(f'EarlyStopping: mode is "min" or "max"; it is {self.mode!r}')
         if not self.min_delta >= 0:
