@@ -54,12 +54,14 @@ def test_parameters_are_scikit_learns_and_more():
     assert theirs.items() <= mine.items()
 
 
+@pytest.mark.slow
 def test_a_search_over_two_processes():
     pipeline = make_pipeline(StandardScaler(), MLPClassifier(**SMALL))
     found = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
     assert found.best_estimator_.score(X, y) > 0.8
 
 
+@pytest.mark.slow
 def test_scores_of_folds_are_the_same_in_processes_as_in_one():
     model = MLPRegressor(**SMALL)
     np.testing.assert_array_equal(cross_val_score(model, X, values, cv=3, n_jobs=2), cross_val_score(model, X, values, cv=3))

@@ -18,7 +18,7 @@ from retrograde.train import Programs, Run, fit
 from retrograde.tree import tree_leaves
 
 SPARSE = ("csr", "csc")
-PROGRAMS = Programs()  # of this process: a search or a validation fits many estimators of one shape
+PROGRAMS = Programs(8)  # of this process: a search or a validation fits many estimators of one shape
 
 
 class Estimator(BaseEstimator):

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from retrograde import jit, nn
+from retrograde.tree import tree_leaves
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-CHUNK = 512  # points that NumPy takes at once, so that what is between two layers stays in the caches
-BLOCK = 8192  # points that a compiled network takes at once
-LARGE = 2 * BLOCK  # from so many points on, compiling pays
+CHUNK = 512  # points that NumPy takes at once at most, so that what is between two layers stays in the caches
+ALONE = 2**18  # multiplications that OpenBLAS does in one thread; else its others spin for 0.1 s after, in the way of a fit
+LEAST = 32  # fewer are not worth a call
+BLOCK = 4096  # points that a compiled network takes at once, of a table that has so many
 
 
 def perceptron(sizes: Sequence[int], activation: str, dropout: float, init: str | None) -> nn.Sequential:
@@ -51,10 +53,11 @@ def _compiled(net: Any, X: Any) -> Any:
 
 def outputs_of(net: Any, X: np.ndarray) -> np.ndarray:
     """The network's outputs: by NumPy in chunks, of a large table by native code in blocks."""
-    n = len(X)
-    if n <= CHUNK:
+    n, largest = len(X), max((leaf.size for leaf in tree_leaves(net) if leaf.ndim > 1), default=1)
+    chunk = min(ALONE // largest, CHUNK) if largest * LEAST <= ALONE else CHUNK
+    if n <= chunk:
         return np.asarray(net(X))
-    whole = n - n % BLOCK if n >= LARGE else 0
+    whole = n - n % BLOCK
     parts = [_compiled(net, X[i : i + BLOCK]) for i in range(0, whole, BLOCK)]
-    parts += [net(X[i : i + CHUNK]) for i in range(whole, n, CHUNK)]
+    parts += [net(X[i : i + chunk]) for i in range(whole, n, chunk)]
     return np.concatenate(parts)
