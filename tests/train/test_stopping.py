@@ -20,7 +20,7 @@ def fit(**settings):
     return rg.fit(NET, (X, Y), **{"dtype": np.float64, "epochs": 60, "optimizer": optim.Adam(0.03), "seed": 1, **settings})
 
 
-def worst(prediction, target):
+def worst(target, prediction):
     return np.max(np.abs(prediction - target))
 
 
@@ -45,7 +45,7 @@ def replayed(figures, patience, min_delta):
     ],
 )
 def test_it_stops_where_the_rule_says(stopping, validation, compiled):
-    metrics = {"worst": worst, "goodness": lambda f, y: -worst(f, y)} if validation else None
+    metrics = {"worst": worst, "goodness": lambda y, f: -worst(y, f)} if validation else None
     settings = {"validation": validation, "metrics": metrics, "compiled": compiled}
     free, run = fit(**settings), fit(**settings, early_stopping=stopping)
     sign = 1 if stopping.mode == "min" else -1

@@ -76,24 +76,29 @@ class L2:
         return half[0] * squares / np.where(points == 0, 1.0, points).astype(squares.dtype)
 
 
-def accuracy_of_labels(prediction: Any, target: Any) -> Any:
-    """The part of points whose largest logit is that of their label."""
-    return np.mean(np.argmax(prediction, axis=-1) == target)
+def accuracy_of_labels(target: Any, prediction: Any) -> Any:
+    """The part of points whose label, or whose largest logit, is the right one."""
+    return np.mean((prediction if np.ndim(prediction) == 1 else np.argmax(prediction, axis=-1)) == target)
 
 
-def accuracy_of_bits(prediction: Any, target: Any) -> Any:
+def accuracy_of_bits(target: Any, prediction: Any) -> Any:
     """The part of points all of whose logits have the right sign."""
-    return np.mean(np.all((prediction > 0) == (target > 0.5), axis=1))
+    return np.mean(np.all((_columns(prediction) > 0) == (_columns(target) > 0.5), axis=1))
 
 
-def r2_score(prediction: Any, target: Any) -> Any:
+def r2_score(target: Any, prediction: Any) -> Any:
     """The coefficient of determination, the mean of all outputs; of a constant target 1 where it is met, else 0."""
+    target, prediction = _columns(target), _columns(prediction)
     left = np.sum(np.square(target - prediction), axis=0)
     whole = np.sum(np.square(target - np.mean(target, axis=0)), axis=0)
     varies = whole > 0
     return np.mean(np.where(varies, 1.0 - left / np.where(varies, whole, 1.0), np.where(left > 0, 0.0, 1.0)))
 
 
-def r2_of_logarithm(prediction: Any, target: Any) -> Any:
+def r2_of_logarithm(target: Any, prediction: Any) -> Any:
     """The same of exp(prediction)."""
-    return r2_score(np.exp(prediction), target)
+    return r2_score(target, np.exp(prediction))
+
+
+def _columns(values: Any) -> Any:
+    return np.reshape(values, (np.shape(values)[0], -1))

@@ -133,14 +133,14 @@ def check_metrics(metrics: Mapping[str, Callable] | None, points: Data, labels: 
     found = {"accuracy": accuracy} if labels and points.Xv is not None else {}
     for name, metric in (metrics or {}).items():
         if not callable(metric):
-            raise ModelError(f"metrics are functions of (prediction, target); {name!r} is {metric!r}")
+            raise ModelError(f"metrics are functions of (target, prediction); {name!r} is {metric!r}")
         if points.Xv is None:
             raise ModelError(f"the metric {name!r} is taken of validation points: give validation, a fraction or (X, y)")
         found[name] = metric
     return found
 
 
-def accuracy(prediction: Any, target: Any) -> Any:
+def accuracy(target: Any, prediction: Any) -> Any:
     """The part of points whose largest output is that of their label."""
     return np.mean(np.argmax(prediction, axis=-1) == target)
 

@@ -60,7 +60,7 @@ def fit(
     a name; by default Adam(1e-3). batch_size: points an update; None is full-batch gradient descent, 1 is pure SGD; the
     last batch of an epoch may be smaller, no point is dropped. validation: a fraction of the data (of integer labels, each
     class gives its share), or (X, y). early_stopping: epochs to wait for a better validation loss; the best parameters are
-    kept; or an `EarlyStopping`, which may watch another figure. metrics: functions of (prediction, target) by name, taken of the
+    kept; or an `EarlyStopping`, which may watch another figure. metrics: functions of (target, prediction) by name, taken of the
     validation points after each epoch as "val_<name>". penalty: a function of (parameters, points) added to the loss of each
     batch of so many points (or so great a sum of weights). callbacks: functions of the history so far (a dict of arrays), called
     after each epoch; True ends the run. A

@@ -31,7 +31,7 @@ class Settings:
     shuffle: bool
     length: int
     stopping: EarlyStopping | None
-    metrics: tuple[tuple[str, Callable], ...] = ()  # of validation points, by name: f(prediction, target)
+    metrics: tuple[tuple[str, Callable], ...] = ()  # of validation points, by name: f(target, prediction)
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
     penalty: Callable | None = None  # f(params, points) that is added to the loss of a batch
 
@@ -110,7 +110,7 @@ def make_program(settings: Settings) -> Callable:
         prediction = params(Xv)
         row = {"val_loss": settings.loss(prediction, yv).astype(np.float64)}
         for name, metric in settings.metrics:
-            row[f"val_{name}"] = metric(prediction, yv).astype(np.float64)
+            row[f"val_{name}"] = metric(yv, prediction).astype(np.float64)
         return row
 
     def over(carry: Carry, limit: Any) -> Any:
