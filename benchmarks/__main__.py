@@ -26,8 +26,8 @@ sys.path.insert(0, str(HERE))
 import harness  # noqa: E402
 
 SCRIPTS = (
-    "pure_sgd", "mlp", "full_batch", "deep", "starts", "recurrence", "per_example", "transforms", "first_result", "import_time",
-    "limits", "growth",
+    "pure_sgd", "mlp", "full_batch", "deep", "starts", "recurrence", "per_example", "transforms", "sklearn_swap", "first_result",
+    "import_time", "limits", "growth",
 )  # fmt: skip
 ASIDE = harness.ASIDE | {"retrograde", "mean", "fill", "loop", "numpy"}  # not to be called a peer
 MACHINE = "limits"  # the script whose tables are of the machine, not of a run

@@ -19,7 +19,8 @@ from retrograde.train.folder import Checkpoints, get_folder
 from retrograde.train.gradient import dtype_of
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
-from retrograde.train.regularize import check_regularization
+from retrograde.train.programs import Programs
+from retrograde.train.regularize import Penalty, check_regularization
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping, get_stopping
 
@@ -44,12 +45,13 @@ def fit(
     starts: int = 1,
     seed: int = 0,
     progress: bool = False,
-    compiled: bool = True,
+    compiled: bool | Programs = True,
     dtype: Any = np.float32,
     resume: Any = None,
     precision: str | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
+    penalty: Callable | None = None,
     mixup: float | None = None,
     augment: Callable | None = None,
     folder: Any = None,
@@ -67,7 +69,7 @@ def fit(
     so far, too; one that has a method close() is closed at the end. A network without parameters is initialized from `seed`;
     one with parameters goes on from them, in their dtype. The same seed gives the same bits. Subnormal numbers count as zero: a
     network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is.
-    `compiled=False` interprets the same program in NumPy.
+    `compiled=False` interprets the same program in NumPy; a `Programs` keeps the native one for further calls.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
@@ -83,8 +85,9 @@ def fit(
     2,000 good updates. The returned network is float32.
 
     l1, l2: l1 sum |w| + l2 sum w^2 is added to the loss, w being the trained weights (arrays of two axes or more; not biases, not
-    the scales of norms). history["loss"] contains it, val_loss does not. An optimizer's weight_decay is another thing: it pulls
-    at every parameter, as a term decay / 2 sum p^2 would or, in AdamW, past the moments; and no loss contains it.
+    the scales of norms). penalty: f(parameters, (x, y, weight)), of the trained parameters and a batch (weight may be None), is
+    added, too. history["loss"] contains both, val_loss does not. An optimizer's weight_decay is another thing: it pulls at every
+    parameter, as a term decay / 2 sum p^2 would or, in AdamW, past the moments; and no loss contains it.
     mixup: alpha of H. Zhang et al. (2018): each batch is mixed with itself in another order, share x + (1 - share) x' with a
     share drawn from Beta(alpha, alpha); targets alike, of integer labels the losses. augment: f(x, key), a function in NumPy (or
     of `nn.augment`) that changes a batch before that, with random numbers of its own in each. Validation sees neither.
@@ -119,20 +122,22 @@ def fit(
     if wants_objective(optimizer) and batch < points.n:
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points: give "
                          f"batch_size=None; it is {batch_size}, of {points.n} points. For mini-batches take Adam")  # fmt: skip
-    output = _check_fit(nets[0], points, loss_function)
+    penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
+    output = _check_fit(nets[0], points, loss_function, penalty)
     scores = metrics_of(metrics, train_metrics, loss_function, points, output)
     settings = Settings(
         loss=loss_function, optimizer=optimizer, batch=batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
         stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
-        penalty=check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup=mixup, augment=augment,
+        penalty=penalty, mixup=mixup, augment=augment,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
-    driver = Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, compiled, place)
+    programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
+    driver = Driver(nets, points, settings, int(epochs), int(seed), callbacks, progress, programs, place)
     return driver.run(source.all_progress if isinstance(source, Run) else source)
 
 
-def _check_fit(net: Any, points: Data, loss: Callable) -> Any:
+def _check_fit(net: Any, points: Data, loss: Callable, penalty: Penalty | None) -> Any:
     """The output of the network for one point, which goes through the loss: shapes that do not fit are told before compiling."""
     with np.errstate(all="ignore"):
         try:
@@ -150,6 +155,9 @@ def _check_fit(net: Any, points: Data, loss: Callable) -> Any:
         value = loss(prediction, points.y[:1])
         if points.weight is not None:
             check_takes_weights(loss)
+        one = (points.X[:1], points.y[:1], None if points.weight is None else points.weight[:1])
+        if penalty is not None and (shape := np.shape(penalty(partition(net)[0], one))) != ():
+            raise ModelError(f"the penalty must return one number; it returned shape {shape}: take np.sum of it")
     check_targets(loss, points.y)
     if points.yv is not None:
         check_targets(loss, points.yv)
