@@ -106,6 +106,13 @@ def test_any_network_is_a_classifier():
     pickle.loads(pickle.dumps(model)).predict(X)
 
 
+@pytest.mark.parametrize("metrics", ["mse", ["mse"], {"mse": lambda outputs, target: np.mean((outputs - target) ** 2)}])
+def test_metrics_come_after_the_score(metrics):
+    run = NeuralRegressor(nn.Linear(5, 1), epochs=1, validation=0.25, metrics=metrics, random_state=0).fit(X, values).run_
+    assert list(run.history) == ["loss", "val_loss", "val_score", "val_mse"]
+    np.testing.assert_allclose(run.history["val_mse"], 2.0 * run.history["val_loss"], rtol=1e-6)
+
+
 def test_two_classes_may_have_two_outputs():
     net = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
     model = NeuralClassifier(net, epochs=15, optimizer=optim.Adam(0.03), random_state=0).fit(X, y)

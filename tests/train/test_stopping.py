@@ -92,6 +92,16 @@ def test_a_penalty_is_part_of_the_loss_of_each_batch(sample_weight):
     assert run.history["loss"][0] > decayed.history["loss"][0]
 
 
+@pytest.mark.parametrize("precision", [None, "bf16"])
+def test_a_penalty_of_ones_own_is_added_to_l1_and_l2(precision):
+    def own(params, batch):
+        return sum(0.01 * np.sum(np.abs(w)) + 0.1 * np.sum(w**2) for w in rg.tree.tree_leaves(params) if w.ndim == 2)
+
+    settings = {"epochs": 2, "dtype": np.float32, "precision": precision}
+    mixed, twice = fit(l1=0.01, l2=0.1, penalty=own, **settings), fit(l1=0.02, l2=0.2, **settings)
+    np.testing.assert_allclose(mixed.history["loss"], twice.history["loss"], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
