@@ -27,7 +27,7 @@ import harness  # noqa: E402
 
 SCRIPTS = (
     "pure_sgd", "mlp", "lenet", "full_batch", "deep", "starts", "recurrence", "lstm", "tiny_transformer", "per_example",
-    "transforms", "first_result", "import_time", "limits", "growth",
+    "transforms", "sklearn_swap", "first_result", "import_time", "limits", "growth",
 )  # fmt: skip
 ASIDE = harness.ASIDE | {"retrograde", "mean", "fill", "loop", "numpy"}  # not to be called a peer
 MACHINE = "limits"  # the script whose tables are of the machine, not of a run

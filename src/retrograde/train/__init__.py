@@ -4,7 +4,8 @@ from retrograde.train.callbacks import Every, Steps
 from retrograde.train.fit import fit
 from retrograde.train.folder import Checkpoints
 from retrograde.train.loggers import MLflow, TensorBoard
+from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
 
-__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Run", "Steps", "TensorBoard", "fit"]
+__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "fit"]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from retrograde import random, tree
-from retrograde.compile import jit
 from retrograde.train.data import Data
 from retrograde.train.folder import Folder, describe
 from retrograde.train.gradient import held_types, make_gradient
 from retrograde.train.metrics import columns
 from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
+from retrograde.train.programs import Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import trace
@@ -32,17 +32,18 @@ class Driver:
 
     def __init__(
         self, nets: list, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool,
-        compiled: bool, folder: Folder | None = None,
+        programs: Programs | None, folder: Folder | None = None,
     ):  # fmt: skip
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
-        self.callbacks, self.progress, self.compiled, self.folder = callbacks, progress, compiled, folder
+        self.callbacks, self.progress, self.folder = callbacks, progress, folder
+        self.programs = programs  # without them it is interpreted
         self.many = len(nets) > 1
         self.modes = self._modes()
         self.rows = [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in nets]
         self.carries = [start(net, settings, random.key(seed + i)) for i, net in enumerate(nets)]
         self.done = [0] * len(nets)
         self.seconds = self.compile_seconds = 0.0
-        self.outside = Outside(settings, points, compiled)
+        self.outside = Outside(settings, points, programs is not None)
         self.interrupted = False
         self.plan: Any = None
 
@@ -79,15 +80,17 @@ class Driver:
         return self._result()
 
     def _compile(self) -> tuple[Callable, Any]:
-        """The program of the run, and what is compiled of it, if it is."""
-        program = (make_many if self.many else make_program)(self.settings)
+        """The program of the run, and the same again if it is a compiled one."""
+        make = make_many if self.many else make_program
         began = time.perf_counter()
-        native = jit(program, flush_subnormals=True) if self.compiled else None
-        if native is not None:
-            self.plan = native.lower(self._join(self.carries), *self._arrays, np.int64(0))
+        native = None
+        if self.programs is not None:
+            arguments = (self._join(self.carries), *self._arrays, np.int64(0))
+            native = self.programs.of(self.settings, make, arguments)
+            self.plan = native.lower(*arguments)
         self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
         self.compile_seconds = time.perf_counter() - began
-        return program, native
+        return (make(self.settings) if native is None else native), native
 
     @property
     def _arrays(self) -> tuple:

@@ -22,7 +22,8 @@ from retrograde.train.given import Given, Pass, gather
 from retrograde.train.gradient import dtype_of
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
-from retrograde.train.regularize import check_regularization
+from retrograde.train.programs import Programs
+from retrograde.train.regularize import Penalty, check_regularization
 from retrograde.train.run import Run
 from retrograde.train.stepped import SteppedDriver
 from retrograde.train.stopping import EarlyStopping, get_stopping
@@ -48,12 +49,13 @@ def fit(
     starts: int = 1,
     seed: int = 0,
     progress: bool = False,
-    compiled: bool = True,
+    compiled: bool | Programs = True,
     dtype: Any = np.float32,
     resume: Any = None,
     precision: str | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
+    penalty: Callable | None = None,
     mixup: float | None = None,
     augment: Callable | None = None,
     folder: Any = None,
@@ -73,7 +75,7 @@ def fit(
     so far, too; one that has a method close() is closed at the end. A network without parameters is initialized from `seed`;
     one with parameters goes on from them, in their dtype. The same seed gives the same bits. Subnormal numbers count as zero: a
     network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is.
-    `compiled=False` interprets the same program in NumPy.
+    `compiled=False` interprets the same program in NumPy; a `Programs` keeps the native one for further calls.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
@@ -89,8 +91,9 @@ def fit(
     2,000 good updates. The returned network is float32.
 
     l1, l2: l1 sum |w| + l2 sum w^2 is added to the loss, w being the trained weights (arrays of two axes or more; not biases, not
-    the scales of norms). history["loss"] contains it, val_loss does not. An optimizer's weight_decay is another thing: it pulls
-    at every parameter, as a term decay / 2 sum p^2 would or, in AdamW, past the moments; and no loss contains it.
+    the scales of norms). penalty: f(parameters, (x, y, weight)), of the trained parameters and a batch (weight may be None), is
+    added, too. history["loss"] contains both, val_loss does not. An optimizer's weight_decay is another thing: it pulls at every
+    parameter, as a term decay / 2 sum p^2 would or, in AdamW, past the moments; and no loss contains it.
     mixup: alpha of H. Zhang et al. (2018): each batch is mixed with itself in another order, share x + (1 - share) x' with a
     share drawn from Beta(alpha, alpha); targets alike, of integer labels the losses. augment: f(x, key), a function in NumPy (or
     of `nn.augment`) that changes a batch before that, with random numbers of its own in each. Validation sees neither.
@@ -138,18 +141,20 @@ def fit(
     stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
     if stepped:
         _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
-    output = None if points is None else _check_fit(loss_function, nets[0], points)
+    penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
+    check = partial(_check_fit, loss_function, penalty)
+    output = None if points is None else check(nets[0], points)
     scores = () if points is None else metrics_of(metrics, train_metrics, loss_function, points, output)
     settings = Settings(
         loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
         stopping=get_stopping(early_stopping, columns(scores, train_metrics, given.held is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
-        penalty=check_regularization(l1, l2, mixup, augment, partition(nets[0])[0]), mixup=mixup, augment=augment,
+        penalty=penalty, mixup=mixup, augment=augment,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
-    how_long = settings, int(epochs), int(seed), callbacks, progress, compiled, place
+    programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
+    how_long = settings, int(epochs), int(seed), callbacks, progress, programs, place
     if stepped:
-        check = partial(_check_fit, loss_function)
         driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
     else:
         driver = Driver(nets, points, *how_long)  # type: ignore[arg-type]
@@ -168,7 +173,7 @@ def _check_stepped(given: Given, starts: int, metrics: Any, train_metrics: bool,
                          "the loss, and the accuracy of labels; measure others in a callback")  # fmt: skip
 
 
-def _check_fit(loss: Callable, net: Any, points: Data) -> Any:
+def _check_fit(loss: Callable, penalty: Penalty | None, net: Any, points: Data) -> Any:
     """The output of the network for one point, which goes through the loss: shapes that do not fit are told before compiling."""
     check_alike(points)
     with np.errstate(all="ignore"):
@@ -187,6 +192,9 @@ def _check_fit(loss: Callable, net: Any, points: Data) -> Any:
         value = loss(prediction, points.y[:1])
         if points.weight is not None:
             check_takes_weights(loss)
+        one = (points.X[:1], points.y[:1], None if points.weight is None else points.weight[:1])
+        if penalty is not None and (shape := np.shape(penalty(partition(net)[0], one))) != ():
+            raise ModelError(f"the penalty must return one number; it returned shape {shape}: take np.sum of it")
     check_targets(loss, points.y)
     if points.yv is not None:
         check_targets(loss, points.yv)

@@ -47,7 +47,7 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
 
     The network comes back with its buffers moved on; the gradient is by its trained arrays (`nn.partition`), the rest is
     constant. In reduced precision the network's products are reduced and its values held narrow; the loss, from the prediction
-    on, is float32. A `penalty(trained)` is added to the loss.
+    on, is float32. A `penalty(trained, (x, y, weight))` is added to the loss.
     """
 
     def loss_of(prediction: Any, y: Any, weight: Any) -> Any:
@@ -57,7 +57,7 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
         def value_of(p: Any) -> tuple:
             prediction, rest = run(p, x, key)
             value = loss_of(prediction, y, weight)
-            return value if penalty is None else value + penalty(p), rest
+            return value if penalty is None else value + penalty(p, (x, y, weight)), rest
 
         trained, run = _parts(net)
         (value, rest), grads = value_and_grad(value_of, has_aux=True)(trained)
@@ -71,7 +71,7 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
         if scaling is not None:
             grads = tree.tree_map(lambda g: g / scaling["scale"], grads)
         if penalty is not None:
-            added, more = value_and_grad(penalty)(trained)
+            added, more = value_and_grad(lambda p: penalty(p, (x, y, weight)))(trained)
             value, grads = value + added, tree.tree_map(np.add, grads, more)
         return value, nn.combine(trained, rest), grads
 

@@ -19,7 +19,7 @@ from retrograde.control import scan
 from retrograde.optim.optimizers import end_epoch, wants_objective
 from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
 from retrograde.train.metrics import Metric
-from retrograde.train.regularize import Penalty, augmented, mixed, of_pairs
+from retrograde.train.regularize import augmented, mixed, of_pairs
 from retrograde.train.stopping import EarlyStopping
 
 Carry = dict[str, Any]
@@ -39,7 +39,7 @@ class Settings:
     metrics: tuple[Metric, ...] = ()
     train_metrics: bool = False  # of the training points too
     narrow: np.dtype | None = None  # of products and held values; None: that of the parameters
-    penalty: Penalty | None = None
+    penalty: Callable | None = None  # f(trained, (x, y, weight)) of a batch
     mixup: float | None = None
     augment: Callable | None = None
 

@@ -18,15 +18,20 @@ AUGMENT, MIXUP = 0xFFFFFFFF, 0xFFFFFFFE  # folded into a batch's key; a network 
 
 @dataclass(frozen=True)
 class Penalty:
-    """l1 sum |w| + l2 sum w^2 over the trained weights: arrays of two axes or more, not biases and not the scales of norms."""
+    """l1 sum |w| + l2 sum w^2 over the trained weights: arrays of two axes or more, not biases and not the scales of norms.
+
+    What `own(trained, points)` returns is added, points being (x, y, weight or None) of a batch.
+    """
 
     l1: float
     l2: float
+    own: Callable | None = None
 
-    def __call__(self, trained: Any) -> Any:
+    def __call__(self, trained: Any, points: Sequence[Any]) -> Any:
         weights = weights_of(trained)
         total = sum(self.l2 * np.sum(np.square(w)) for w in weights) if self.l2 else 0.0
-        return total + sum(self.l1 * np.sum(np.abs(w)) for w in weights) if self.l1 else total
+        total = total + sum(self.l1 * np.sum(np.abs(w)) for w in weights) if self.l1 else total
+        return total if self.own is None else total + self.own(trained, points)
 
 
 def weights_of(trained: Any) -> list[Any]:
@@ -100,7 +105,7 @@ def symmetric_beta(key: Any, alpha: float) -> Any:
     return 0.5 + 0.5 * c * np.sqrt(1.0 - q) / np.sqrt(q + (1.0 - q) * c * c)
 
 
-def check_regularization(l1: Any, l2: Any, mixup: Any, augment: Any, trained: Any) -> Penalty | None:
+def check_regularization(l1: Any, l2: Any, own: Any, mixup: Any, augment: Any, trained: Any) -> Penalty | None:
     """The penalty, if there is one, where all are what they should be."""
     for name, value in (("l1", l1), ("l2", l2), ("mixup", mixup)):
         if name == "mixup" and value is None:
@@ -111,8 +116,10 @@ def check_regularization(l1: Any, l2: Any, mixup: Any, augment: Any, trained: An
             raise ModelError(f"{name} must be {wanted}; it is {value!r}")
     if augment is not None and not callable(augment):
         raise ModelError(f"augment is a function f(x, key) of a batch, such as nn.augment.random_flip(); it is {augment!r}")
+    if own is not None and not callable(own):
+        raise ModelError(f"penalty is a function f(parameters, (x, y, weight)) of a batch that returns one number; it is {own!r}")
     if not (l1 or l2):
-        return None
+        return None if own is None else Penalty(0.0, 0.0, own)
     if not weights_of(trained):
         raise ModelError("l1 and l2 are penalties on weights, arrays of two axes or more; the network has none that are trained")
-    return Penalty(float(l1), float(l2))
+    return Penalty(float(l1), float(l2), own)

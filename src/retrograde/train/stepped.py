@@ -50,7 +50,7 @@ class SteppedDriver(Driver):
         self.told = False  # whether a callback of `Every` ended the run
         self.segment: Any = None
         permute = partial(_permuted, 0 if stream is not None else self.points.n)
-        self.permute = jit(permute) if self.compiled else permute
+        self.permute = jit(permute) if self.programs is not None else permute
 
     def _modes(self) -> dict[str, str | None]:
         """Of a stream it is its first chunk that tells whether there are labels, and so an accuracy."""
@@ -133,7 +133,9 @@ class SteppedDriver(Driver):
             self.points = Data(points.X[:batch].copy(), points.y[:batch].copy(), None, None, None)
         parts = make_parts(self.settings)
         functions = make_segment(parts.update), make_single(parts.update), parts.validate
-        self.segment, self.single, self.validate = (jit(f, flush_subnormals=True) if self.compiled else f for f in functions)
+        if self.programs is not None:
+            functions = tuple(jit(f, flush_subnormals=True) for f in functions)  # type: ignore[assignment]
+        self.segment, self.single, self.validate = functions
         self.finish = parts.finish
 
     def _train_on(self, chunk: Chunk, key: np.ndarray, epoch: int) -> None:
@@ -182,14 +184,14 @@ class SteppedDriver(Driver):
 
     def _call(self, program: Any, *args: Any) -> tuple[Any, bool]:
         """Run a program, compiled for these shapes if it is not yet; returns its result, and whether Ctrl-C ended it before."""
-        if not self.compiled:
+        if self.programs is None:
             with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
                 return program(*args), False
         self._lower(program, *args)
         return program.run_interruptible(*args)
 
     def _validate(self, *args: Any) -> dict[str, Any]:
-        if self.compiled:
+        if self.programs is not None:
             self._lower(self.validate, *args)
         return self.validate(*args)
 

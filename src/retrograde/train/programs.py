@@ -1,0 +1,41 @@
+"""`Programs`: native programs of runs, kept for further runs of the same settings and shapes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from retrograde.compile import Jitted, jit
+from retrograde.tree import tree_flatten
+
+
+class Programs:
+    """The last `most` programs of the runs that `fit(..., compiled=programs)` made: an equal run is not traced again.
+
+    As under `jit`, what loss, optimizer, metrics and penalty read from outside is read when a program is first made, and those
+    that are equal share it. Threads may share one object.
+    """
+
+    def __init__(self, most: int = 16):
+        self.most = most
+        self._kept: OrderedDict[Any, Jitted] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, settings: Any, make: Callable, arguments: Sequence[Any]) -> Jitted:
+        """The program that `make(settings)` writes, compiled for arguments of these shapes or about to be."""
+        leaves, structure = tree_flatten(arguments)
+        key = (make, settings, structure, tuple((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves))
+        try:
+            hash(key)
+        except TypeError:  # somebody's optimizer or layer that cannot be compared
+            return jit(make(settings), flush_subnormals=True)
+        with self._lock:
+            found = self._kept.pop(key, None) or jit(make(settings), flush_subnormals=True)
+            self._kept[key] = found
+            while len(self._kept) > self.most:
+                self._kept.popitem(last=False)
+        return found
