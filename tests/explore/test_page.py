@@ -180,8 +180,6 @@ def test_a_click_shows_a_steps_jacobian(show, net_record):
 def test_a_hundred_layers_open_closed(show):
     page = show(of_layers([4] * 101))
     assert page.locator(".node.closed").count() == 99
-    taken = page.evaluate("performance.now()")
-    assert taken < 5_000
     page.keyboard.press("End")
     page.get_by_role("button", name="Open all layers").click()
     page.locator('.node[data-name="h99"]').wait_for()
