@@ -136,8 +136,9 @@ def fit(
     given = gather(nets[0], data, target, sample_weight, validation, kind, how)
     points = given.points
     if wants_objective(optimizer) and (points is None or given.batch < points.n):
+        among = "a stream" if points is None else f"{points.n} points"
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points, in memory: "
-                         f"give batch_size=None; it is {batch_size}. For mini-batches take Adam")  # fmt: skip
+                         f"give batch_size=None; it is {batch_size}, of {among}. For mini-batches take Adam")  # fmt: skip
     stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
     if stepped:
         _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
