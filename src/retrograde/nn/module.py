@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
-from retrograde.tree import register_node, tree_leaves, tree_paths
+from retrograde.tree import register_node, tree_leaves, tree_names, tree_paths
 
 _KNOWN: dict[str, type[Module]] = {}
 
@@ -156,20 +156,18 @@ class Leaf:
 
 def leaves_of(net: Any) -> list[Leaf]:
     """What each leaf of a network is, in the order of `tree_leaves`."""
-    return [_leaf(net, path) for path in tree_paths(net)]
+    return [_leaf(net, path, name) for path, name in zip(tree_paths(net), tree_names(net))]
 
 
-def _leaf(node: Any, path: tuple) -> Leaf:
-    name, owner, held = [], node, 0
+def _leaf(node: Any, path: tuple, name: str) -> Leaf:
+    owner, held = node, 0
     for i, key in enumerate(path):
         if isinstance(node, Module):
             owner, held = node, i
-        if not (isinstance(node, Module) and key in node.unnamed):
-            name.append(str(key))
         node = getattr(node, key) if isinstance(node, Module) else node[key]
     own = ".".join(map(str, path[held:]))
     frozen = own in owner.frozen_leaves
-    return Leaf(".".join(name), path[:held], own, not frozen and path[held] not in owner.buffers, frozen)
+    return Leaf(name, path[:held], own, not frozen and path[held] not in owner.buffers, frozen)
 
 
 def map_modules(f: Callable[[Module, Module, tuple], Any], node: Any, place: tuple = ()) -> Any:
