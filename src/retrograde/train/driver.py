@@ -39,7 +39,7 @@ class Driver:
         self.programs = programs  # without them it is interpreted
         self.many = len(nets) > 1
         self.modes = self._modes()
-        self.rows = [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in nets]
+        self.rows = self._no_rows()
         self.carries = [start(net, settings, random.key(seed + i)) for i, net in enumerate(nets)]
         self.done = [0] * len(nets)
         self.seconds = self.compile_seconds = 0.0
@@ -49,6 +49,13 @@ class Driver:
 
     def _modes(self) -> dict[str, str | None]:
         return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
+
+    def _no_rows(self) -> list[dict[str, np.ndarray]]:
+        return [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in self.nets]
+
+    def _wanted(self) -> list[str] | None:
+        """The columns that a run to go on with must have; None where they are not known yet."""
+        return list(self.rows[0])
 
     def run(self, source: Any = None) -> Run:
         """Train, going on from `source` (a file, a list of `Progress`, a folder) if there is one."""
@@ -144,13 +151,14 @@ class Driver:
 
     def _take_up(self, source: Any) -> None:
         """Begin where another run stopped."""
+        wanted = self._wanted()
 
         def read(source: Any) -> list[Progress]:
-            return resumed(source, self.carries, [*self.modes, *HIDDEN])
+            return resumed(source, self.carries, wanted)
 
         starts = source.newest(read) if isinstance(source, Folder) else read(source)
         self.carries = [s.carry for s in starts]
-        self.rows = [{name: s.rows[name] for name in self.rows[0]} for s in starts]
+        self.rows = [{name: s.rows[name] for name in wanted or s.rows} for s in starts]
         self.done = [int(s.carry["epoch"]) for s in starts]
         self.seconds = max(float(s.rows["seconds"].sum()) for s in starts)
 

@@ -19,7 +19,6 @@ from retrograde.train.data import Data
 from retrograde.train.driver import Driver
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Carry, make_parts
-from retrograde.train.resume import HIDDEN, resumed
 from retrograde.train.run import Run
 from retrograde.train.segment import make_segment, make_single
 from retrograde.train.stream import Chunk, Stream
@@ -56,10 +55,11 @@ class SteppedDriver(Driver):
         """Of a stream it is its first chunk that tells whether there are labels, and so an accuracy."""
         return columns(self.settings.metrics, False, self.held is not None)
 
+    def _wanted(self) -> list[str] | None:
+        return None if self.stream is not None else super()._wanted()
+
     def _take_up(self, source: Any) -> None:
-        (found,) = resumed(source, self.carries, None)
-        self.carries, self.rows = [found.carry], [found.rows]
-        self.done, self.seconds = [int(found.carry["epoch"])], float(found.rows["seconds"].sum())
+        super()._take_up(source)
         self.taken = self.begun = super()._updates(0)
 
     def _train(self, show: Callable) -> None:
@@ -122,14 +122,8 @@ class SteppedDriver(Driver):
         self.settings = replace(self.settings, batch=batch)
         if self.stream is not None:
             self.settings = replace(self.settings, metrics=metrics_of((), False, self.settings.loss, points, output))
-        self.modes = self._modes()
-        wanted = [*self.modes, *HIDDEN]
-        if not any(self.done):
-            self.rows = [{name: np.zeros(0) for name in wanted}]
-        elif odd := sorted(set(wanted) ^ set(self.rows[0])):
-            raise ModelError(f"resume: only one of that run and this one has {odd[0]!r} in its history; give the same validation "
-                             "and metrics")  # fmt: skip
-        if self.stream is not None:  # what is asked of it from here on is the price of a batch; chunks are overwritten
+            self._settle_columns()
+            # what is asked of it from here on is the price of a batch; chunks are overwritten
             self.points = Data(points.X[:batch].copy(), points.y[:batch].copy(), None, None, None)
         parts = make_parts(self.settings)
         functions = make_segment(parts.update), make_single(parts.update), parts.validate
@@ -137,6 +131,16 @@ class SteppedDriver(Driver):
             functions = tuple(jit(f, flush_subnormals=True) for f in functions)  # type: ignore[assignment]
         self.segment, self.single, self.validate = functions
         self.finish = parts.finish
+
+    def _settle_columns(self) -> None:
+        """What the first chunk of a stream has told: the columns of the history, those of a run gone on with among them."""
+        self.modes = self._modes()
+        empty = self._no_rows()
+        if not any(self.done):
+            self.rows = empty
+        elif odd := sorted(set(empty[0]) ^ set(self.rows[0])):
+            raise ModelError(f"resume: only one of that run and this one has {odd[0]!r} in its history; give the same validation "
+                             "and metrics")  # fmt: skip
 
     def _train_on(self, chunk: Chunk, key: np.ndarray, epoch: int) -> None:
         """The updates of one chunk, stopping where a callback is due."""
