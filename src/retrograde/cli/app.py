@@ -1,4 +1,4 @@
-"""The typer application: arguments and help texts. The work is in `training`, `predicting`, `demo`, imported when needed."""
+"""The typer application: its commands, and errors that a person can mend as one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from retrograde.cli.commands import COMMANDS
 from retrograde.errors import RetrogradeError
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ def complain(message: str) -> int:
 
 
 def _help_for(words: Sequence[str]) -> str:
-    command = [w for w in words[:1] if w in ("train", "predict", "demo")]
+    command = [w for w in words[:1] if w in [f.__name__ for f in COMMANDS]]
     return " ".join(["retrograde", *command, "--help"])
 
 
@@ -95,120 +96,5 @@ def _root(
     """
 
 
-@app.command()
-@_tidy
-def train(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet file with a header (.gz is fine).")],
-    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Where the model goes.")] = "model.safetensors",
-    task: Annotated[
-        str | None, typer.Option(help="[cyan]classification[/] or [cyan]regression[/]; found from the target by default.")
-    ] = None,
-    categorical: Annotated[str, typer.Option(help="Number columns to treat as categories: [cyan]zip,plan[/].")] = "",
-    drop: Annotated[str, typer.Option(help="Columns to leave out: [cyan]id,name[/].")] = "",
-    hidden: Annotated[
-        str, typer.Option(help="Widths of the hidden layers; [cyan]none[/] for a linear model.", rich_help_panel="Network")
-    ] = "64,32",
-    activation: Annotated[
-        str,
-        typer.Option(help="relu, leaky_relu, gelu, silu, elu, tanh, sigmoid or softplus.", rich_help_panel="Network"),
-    ] = "relu",
-    dropout: Annotated[
-        float, typer.Option(help="Share of activations dropped in training, 0 to below 1.", rich_help_panel="Network")
-    ] = 0.0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.", rich_help_panel="Training")] = 100,
-    batch_size: Annotated[
-        int, typer.Option(help="Rows an update; 0 is full-batch gradient descent, 1 pure SGD.", rich_help_panel="Training")
-    ] = 32,
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate; by default 0.001, for sgd and adagrad 0.01.", rich_help_panel="Training"),
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, sgd, rmsprop or adagrad.", rich_help_panel="Training")] = "adam",
-    validation: Annotated[
-        float, typer.Option(help="Share of the training rows that early stopping watches.", rich_help_panel="Training")
-    ] = 0.1,
-    early_stopping: Annotated[
-        int,
-        typer.Option(help="Epochs without improvement before it stops; 0 never stops.", rich_help_panel="Training"),
-    ] = 10,
-    test: Annotated[
-        float, typer.Option(help="Share of all rows held out for the final test; 0 for none.", rich_help_panel="Training")
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Same seed, same table: same model, bit for bit.", rich_help_panel="Training")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the test result and the model's path only.")] = False,
-) -> None:
-    """Train a network to predict one column of a table from the others.
-
-    Numbers are standardized and text and true/false columns one-hot encoded;
-    missing values are filled in and flagged. A text, true/false or few-valued
-    integer target makes it a classification, any other number a regression. A
-    part of the rows (--test) is held out from the beginning and scored at the
-    end. The model file holds the network and how to read a table; it is plain
-    data, and loading it runs no code.
-
-    [bold]Examples[/bold]
-    retrograde train houses.csv --target price
-    retrograde train churn.parquet --target left --hidden 128,64 --dropout 0.2
-    retrograde train wine.csv --target quality --task regression --epochs 500
-    retrograde train points.csv --target y --optimizer sgd --batch-size 1
-    """
-    from retrograde.cli.training import train_table
-
-    train_table(
-        table, target, out=out, task=task, categorical=categorical, drop=drop, hidden=hidden, activation=activation,
-        dropout=dropout, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, validation=validation,
-        early_stopping=early_stopping, test=test, seed=seed, quiet=quiet,
-    )  # fmt: skip
-
-
-@app.command()
-@_tidy
-def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that [cyan]retrograde train[/] wrote.")],
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet file with the columns of the training.")],
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Where the predictions go (.csv or .parquet); by default to stdout as CSV.")
-    ] = None,
-) -> None:
-    """Predict the target for each row of a table, in the order of its rows.
-
-    A classification gives the column [cyan]prediction[/] and one probability a
-    class ([cyan]p_yes[/], [cyan]p_no[/]); a regression gives
-    [cyan]prediction[/] in the target's own units. Other columns are ignored;
-    where the table has the target too, the score is told on stderr. Categories
-    never seen in training count as none of the known ones.
-
-    [bold]Examples[/bold]
-    retrograde predict model.safetensors new.csv --out predictions.csv
-    retrograde predict model.safetensors new.parquet | head
-    """
-    from retrograde.cli.predicting import predict_table
-
-    predict_table(model, table, out)
-
-
-@app.command()
-@_tidy
-def demo(
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 60,
-    seed: Annotated[int, typer.Option(help="Start of the random numbers.")] = 0,
-    image: Annotated[int, typer.Option(help="Which test image the chain is shown for.")] = 0,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="Keep the network in this file.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-) -> int | None:
-    """Learn to read 1,797 handwritten digits, then look into one backward pass.
-
-    Trains a 64-64-32-10 ReLU network on three quarters of scikit-learn's digits
-    and tests it on the rest: at least 97 of 100 are read right. Ends with the
-    chain of backpropagation for one test image, layer by layer: every
-    preactivation f, activation h, and the derivatives of the loss by each of
-    them, by the biases and by the weights.
-
-    [bold]Examples[/bold]
-    retrograde demo
-    retrograde demo --seed 3 --image 17 --out digits.safetensors
-    """
-    from retrograde.cli.demo import run_demo
-
-    return run_demo(epochs=epochs, seed=seed, image=image, out=out, quiet=quiet)
+for _command in COMMANDS:
+    app.command()(_tidy(_command))

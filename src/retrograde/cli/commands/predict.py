@@ -1,0 +1,31 @@
+"""`retrograde predict`: its options and help; the work is in `retrograde.cli.predicting`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that [cyan]retrograde train[/] wrote.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet file with the columns of the training.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Where the predictions go (.csv or .parquet); by default to stdout as CSV.")
+    ] = None,
+) -> None:
+    """Predict the target for each row of a table, in the order of its rows.
+
+    A classification gives the column [cyan]prediction[/] and one probability a
+    class ([cyan]p_yes[/], [cyan]p_no[/]); a regression gives
+    [cyan]prediction[/] in the target's own units. Other columns are ignored;
+    where the table has the target too, the score is told on stderr. Categories
+    never seen in training count as none of the known ones.
+
+    [bold]Examples[/bold]
+    retrograde predict model.safetensors new.csv --out predictions.csv
+    retrograde predict model.safetensors new.parquet | head
+    """
+    from retrograde.cli.predicting import predict_table
+
+    predict_table(model, table, out)
