@@ -9,6 +9,7 @@ import retrograde as rg
 from retrograde import nn
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.nn import losses
+from retrograde.nn.initializers import INITIALIZERS
 from retrograde.tree import tree_leaves, tree_map
 
 X = np.linspace(-3, 3, 13).reshape(1, 13)
@@ -54,6 +55,26 @@ def test_same_seed_same_bits_and_a_longer_net_begins_alike():
     assert np.array_equal(short.init(1)[0].weight, long.init(1)[0].weight)
     assert not np.array_equal(long.init(1)[0].weight, long.init(1)[1].weight)
     assert not np.array_equal(short.init(1)[0].weight, short.init(2)[0].weight)
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (64, 32, 3, 3)], ids=["matrix", "kernel"])
+@pytest.mark.parametrize("name", sorted(INITIALIZERS))
+def test_an_initializer_has_the_variance_of_its_paper(name, shape):
+    kind, _, noise = name.partition("_")
+    fan_in, fan_out = np.prod(shape[1:]), shape[0] * np.prod(shape[2:])
+    w = INITIALIZERS[name](np.random.default_rng(0), shape, 1.5)
+    assert w.shape == shape
+    if name == "zeros":
+        assert not w.any()
+    elif name == "orthogonal":
+        rows = w.reshape(shape[0], -1)
+        np.testing.assert_allclose(rows @ rows.T, 1.5**2 * np.eye(shape[0]), atol=1e-10)
+    else:
+        variance = {"he": 1.5**2 / fan_in, "glorot": 1.5**2 * 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[kind]
+        np.testing.assert_allclose(w.var(), variance, rtol=0.03)
+        assert abs(w.mean()) < 0.02 * np.sqrt(variance)
+        farthest = np.abs(w).max() / np.sqrt(variance)
+        assert farthest > 3 if noise == "normal" else 1.7 < farthest <= np.sqrt(3)
 
 
 def test_initializer_suits_the_activation_that_follows():
