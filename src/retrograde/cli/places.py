@@ -1,0 +1,83 @@
+"""Where a run of `retrograde train` goes: a model file, or a folder with all that belongs to the run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrograde.cli.commands.train import train
+from retrograde.cli.config import config_text, read_made
+from retrograde.errors import DataError, ModelError
+from retrograde.io.atomic import replace_file
+
+MODEL = "model.safetensors"
+CONFIG = "config.toml"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The `model` file, and the run's `folder`, if it has one."""
+
+    model: Path
+    folder: Path | None
+    resuming: bool
+
+    def begin(self, options: Mapping[str, Any]) -> None:
+        """Make the folder, with the options in it as they are now; a run that goes on must have the table it began with."""
+        if self.folder is None:
+            return
+        made = {"table_sha256": _digest(options["table"])}
+        config = self.folder / CONFIG
+        if self.resuming and read_made(config).get("table_sha256", made["table_sha256"]) != made["table_sha256"]:
+            raise DataError(f"--resume {self.folder}: {options['table']} has changed since the run began; begin another one")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_file(config, config_text(resolved(options), train, made).encode())
+
+
+def places_of(options: Mapping[str, Any]) -> Places:
+    """Where the options want it; raises `DataError` or `ModelError` where nothing can be written, before the work is done."""
+    resume, folder = options["resume"], options["folder"] or options["resume"]
+    if resume and options["config"]:
+        raise ModelError("--resume takes the config.toml of its run; leave --config out")
+    if resume and Path(folder) != Path(resume):
+        raise ModelError(f"--resume {resume} goes on in that folder; leave --folder out")
+    if folder is None:
+        if options["checkpoint_every"] is not None:
+            raise ModelError("--checkpoint-every is for a run with a --folder")
+        out = options["out"] or MODEL
+        check_out(out)
+        return Places(Path(out), None, False)
+    if options["out"]:
+        check_out(options["out"])
+    path = Path(folder)
+    if not resume and (path / CONFIG).exists():
+        raise ModelError(f"--folder {folder} holds a run already; go on with it by --resume {folder}, or choose another folder")
+    if path.exists() and not path.is_dir():
+        raise DataError(f"--folder {folder} is a file; name a folder")
+    return Places(Path(options["out"] or path / MODEL), path, bool(resume))
+
+
+def resolved(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options so that they mean the same in another folder."""
+    return {**options, "table": str(Path(options["table"]).resolve())}
+
+
+def check_out(out: str) -> None:
+    """Refuse a place where no file can be written, before the work is done rather than after."""
+    parent = Path(out).parent
+    if not parent.is_dir():
+        raise DataError(f"--out {out}: there is no folder {parent}")
+    if Path(out).is_dir():
+        raise DataError(f"--out {out} is a folder; name a file, like {Path(out) / MODEL}")
+    if not os.access(parent, os.W_OK):
+        raise DataError(f"--out {out}: no file may be written in the folder {parent}")
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
