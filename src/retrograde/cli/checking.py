@@ -10,7 +10,7 @@ import numpy as np
 from retrograde import explore
 from retrograde.checking import check
 from retrograde.cli.answer import Answer
-from retrograde.cli.predicting import as_table_model, read_for
+from retrograde.cli.predicting import as_table_model, read_for_model
 from retrograde.cli.summarizing import zeros_for
 from retrograde.cli.training import KIND
 from retrograde.errors import CheckError, DataError, ModelError
@@ -73,7 +73,7 @@ def _points(
         classes = target.outputs
         y = rng.integers(classes, size=len(x)) if criterion is cross_entropy else rng.normal(size=(len(x), 1)).astype(np.float32)
         return criterion, x, y
-    read = read_for(target, preprocessor, table)
+    read = read_for_model(table, target, preprocessor)
     column = read.column(target.name)
     known = np.flatnonzero(~column.missing())
     if not len(known):

@@ -9,13 +9,14 @@ import typer
 
 def columns(ctx: typer.Context, incomplete: str) -> list[str]:
     """The columns of the table that stands on the command line already."""
-    from retrograde.errors import RetrogradeError
     from retrograde.io.tables import column_names
 
+    words = [ctx.params.get("table"), *ctx.args]  # with an option that still lacks its value, nothing is told apart yet
+    table = next((word for word in words if word), "")
     try:
-        return _matching(column_names(ctx.params["table"]), incomplete)
-    except (RetrogradeError, OSError, KeyError, TypeError):
-        return []  # a shell has no place for an error
+        return _matching(column_names(table), incomplete)
+    except (OSError, ValueError):
+        return []  # there is no place for an error
 
 
 def tasks(incomplete: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.cli.answer import Answer, print_pairs, print_table
-from retrograde.cli.predicting import as_table_model, read_for
+from retrograde.cli.predicting import as_table_model, read_for_model
 from retrograde.cli.scores import all_scores, metrics, outputs, usual
 from retrograde.cli.target import Target
 from retrograde.errors import DataError
@@ -25,7 +25,7 @@ def evaluate_table(model: str, path: str, names: list[str]) -> Answer:
     """Every score of the rows of the table whose answer is known, and what guessing would reach."""
     net, extra = load(model)
     net, target, preprocessor = as_table_model(model, net, extra)
-    table = read_for(target, preprocessor, path)
+    table = read_for_model(path, target, preprocessor)
     column = table.column(target.name)
     rows = np.flatnonzero(~column.missing())
     if not len(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +29,19 @@ class Places:
     resuming: bool
 
     def begin(self, options: Mapping[str, Any]) -> None:
-        """Make the folder, with the options in it as they are now; a run that goes on must have the table it began with."""
-        if self.folder is None:
-            return
-        made = {"table_sha256": _digest(options["table"])}
-        config = self.folder / CONFIG
-        if self.resuming and read_made(config).get("table_sha256", made["table_sha256"]) != made["table_sha256"]:
+        """Make the folder, with the options in it as they are now.
+
+        Raises `DataError` where a run would go on with another table than it began with; warns of one that is run again so.
+        """
+        digest = _digest(options["table"])
+        if self.resuming and self.folder is not None and _known(self.folder / CONFIG, digest) != digest:
             raise DataError(f"--resume {self.folder}: {options['table']} has changed since the run began; begin another one")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(config, config_text(resolved(options), train, made).encode())
+        if options["config"] and _known(Path(options["config"]), digest) != digest:
+            warnings.warn(f"the table is not that of {options['config']}, so the model will be another", stacklevel=2)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            config = config_text(resolved(options), train, {"table_sha256": digest})
+            replace_file(self.folder / CONFIG, config.encode())
 
 
 def places_of(options: Mapping[str, Any]) -> Places:
@@ -76,6 +81,11 @@ def check_out(out: str) -> None:
         raise DataError(f"--out {out} is a folder; name a file, like {Path(out) / MODEL}")
     if not os.access(parent, os.W_OK):
         raise DataError(f"--out {out}: no file may be written in the folder {parent}")
+
+
+def _known(config: Path, otherwise: str) -> str:
+    """The digest of the table of the run that wrote this file; a person's file has none."""
+    return str(read_made(config).get("table_sha256", otherwise))
 
 
 def _digest(path: str) -> str:

@@ -25,9 +25,9 @@ def predict_table(model: str, path: str, out: str | None) -> Answer:
     net, target, preprocessor = load_table_model(model)
     if out is not None and not Path(out).parent.is_dir():
         raise DataError(f"--out {out}: there is no folder {Path(out).parent}")
-    table = read_for(target, preprocessor, path)
+    table = read_for_model(path, target, preprocessor)
     output = outputs(net, preprocessor.transform(preprocessor.read(table)))
-    found = _as_columns(target, output)
+    found = prediction_columns(target, output)
     if out is not None:
         _write(found, out)
     known = _score(table, target, output)
@@ -44,27 +44,29 @@ def predict_table(model: str, path: str, out: str | None) -> Answer:
     return Answer(data | ({} if out is not None else {"columns": found.to_pydict()}), tell)
 
 
-def read_for(target: Target, preprocessor: Preprocessor, path: str) -> Table:
+def read_for_model(path: str, target: Target, preprocessor: Preprocessor) -> Table:
     """The table at `path`, its columns of the kinds that the model was trained on."""
     known = preprocessor.categories | ({target.name: target.classes} if target.classes else {})
     words = [n for n, c in known.items() if isinstance(c[0], str) and not set(c) <= {"true", "false", MISSING}]
     return read_table(path, text=words)
 
 
-def load_table_model(path: str) -> tuple[Any, Target, Preprocessor]:
+def load_table_model(path: str, otherwise: str = "") -> tuple[Any, Target, Preprocessor]:
     """The network of a model file, what it predicts, and how it reads a table.
 
-    Raises `ModelFileError` for a file that is missing, cut short, not a model, or whose parts do not belong together.
+    Raises `ModelFileError` for a file that is missing, cut short, not a model, or whose parts do not belong together; for a
+    network without a table it ends in what to do `otherwise`.
     """
     from retrograde.io.model_file import load
 
-    return as_table_model(path, *load(path))
+    return as_table_model(path, *load(path), otherwise)
 
 
-def as_table_model(path: str, net: Any, extra: Any) -> tuple[Any, Target, Preprocessor]:
+def as_table_model(path: str, net: Any, extra: Any, otherwise: str = "") -> tuple[Any, Target, Preprocessor]:
     """As `load_table_model`, of what was loaded."""
     if not isinstance(extra, dict) or extra.get("kind") != KIND:
-        raise ModelFileError(f"{path} holds a network but not how to read a table; only `retrograde train` writes that")
+        missing = "a network but not how to read a table; only `retrograde train` writes that"
+        raise ModelFileError(f"{path} holds {missing}{otherwise}")
     target, preprocessor = Target.from_json(extra.get("target")), Preprocessor.from_json(extra.get("preprocessor"))
     try:
         shape = np.shape(net(np.zeros((1, preprocessor.width), np.float32)))
@@ -75,7 +77,8 @@ def as_table_model(path: str, net: Any, extra: Any) -> tuple[Any, Target, Prepro
     return net, target, preprocessor
 
 
-def _as_columns(target: Target, output: np.ndarray) -> pa.Table:
+def prediction_columns(target: Target, output: np.ndarray) -> pa.Table:
+    """What the network's output says, in the target's own terms: `prediction`, and the classes' probabilities."""
     if target.task == "regression":
         return pa.table({"prediction": in_units(target, output)})
     p = softmax(output)
