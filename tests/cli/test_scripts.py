@@ -65,7 +65,8 @@ def test_errors_as_json(capsys, words):
 
 
 def test_what_is_not_finite_is_null():
-    assert json.loads(to_json({"a": math.nan, "b": [1.0, math.inf], "c": {"d": 1}})) == {"a": None, "b": [1.0, None], "c": {"d": 1}}
+    found = json.loads(to_json({"a": math.nan, "b": [1.0, -math.inf], "c": {"d": np.float32(1)}, "e": np.array([np.nan, 2.0])}))
+    assert found == {"a": None, "b": [1.0, None], "c": {"d": 1.0}, "e": [None, 2.0]}
 
 
 @pytest.mark.filterwarnings("default")

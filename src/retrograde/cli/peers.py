@@ -67,7 +67,7 @@ def sklearn(work: Work) -> dict[str, float]:
 
     make = MLPClassifier if work.classes else MLPRegressor
     y = work.y if work.classes else work.y[:, 0]
-    net = make(tuple(work.sizes[1:-1]), batch_size=min(work.batch, len(y)), alpha=0.0, learning_rate_init=RATE, random_state=0)
+    net = make(hidden_layer_sizes=work.sizes[1:-1], batch_size=work.batch, alpha=0.0, learning_rate_init=RATE, random_state=0)
     more = {"classes": np.arange(work.sizes[-1])} if work.classes else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
