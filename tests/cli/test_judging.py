@@ -88,6 +88,16 @@ def test_evaluate_takes_the_rows_with_answers(trained, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("known", [{}, {"guess": "maybe"}])
+def test_a_file_that_does_not_know_what_was_frequent(trained, tmp_path, capsys, known):
+    folder, _ = trained
+    net, extra = rg.load(folder / "buys.safetensors")
+    rg.save(tmp_path / "m", net, extra={name: extra[name] for name in ("kind", "target", "preprocessor")} | known)
+    found = answer(capsys, "evaluate", tmp_path / "m", folder / "people.csv")
+    assert found["baseline_accuracy"] == max(sum(row) for row in found["confusion"]) / 240
+    assert answer(capsys, "summary", tmp_path / "m")["target"] == "buys"
+
+
 def test_calibration_error_by_hand():
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.45, 0.55]])
     codes = np.array([0, 1, 1, 1])

@@ -186,6 +186,12 @@ def test_bad_options_of_a_run_get_one_line(kept, tmp_path, capsys, options, word
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
+def test_what_was_mistyped_can_be_said_again_of_the_same_folder(kept, tmp_path, capsys):
+    run = ["train", kept[0], *RUN, "--epochs", "1", "--folder", str(tmp_path / "run")]
+    assert "no metric" in fails(capsys, *run, "--metric", "f1_macr")
+    assert main([*run, "--metric", "f1_macro"]) == 0
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "onecycle", "plateau"])
 def test_schedules_and_penalties_train(kept, tmp_path, capsys, schedule):
     more = ["--clip-norm", "1", "--l1", "1e-4", "--l2", "1e-4", "--weight-decay", "0.01", "--starts", "2", "--loss", "huber"]

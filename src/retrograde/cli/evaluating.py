@@ -32,7 +32,9 @@ def evaluate_table(model: str, path: str, names: list[str]) -> Answer:
         raise DataError(f"{path}: no row has a value of {target.name!r} to compare with")
     values = target.values(column.take(rows))
     output = outputs(net, preprocessor.transform(preprocessor.read(table.take(rows))))
-    guess = extra.get("guess", usual(target, values))
+    guess = target.mean if target.task == "regression" else extra.get("guess")
+    if target.classes and guess not in target.classes:  # an older file
+        guess = usual(target, values)
     figures = all_scores(target, output, values, guess) | metrics(target, names, output, values)
     left = table.rows - len(rows)
 

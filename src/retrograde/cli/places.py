@@ -14,6 +14,8 @@ from retrograde.cli.commands.train import train
 from retrograde.cli.config import config_text, read_made
 from retrograde.errors import DataError, ModelError
 from retrograde.io.atomic import replace_file
+from retrograde.train import Checkpoints
+from retrograde.train.folder import Folder
 
 MODEL = "model.safetensors"
 CONFIG = "config.toml"
@@ -60,7 +62,7 @@ def places_of(options: Mapping[str, Any]) -> Places:
     if options["out"]:
         check_out(options["out"])
     path = Path(folder)
-    if not resume and (path / CONFIG).exists():
+    if not resume and Folder(path, Checkpoints()).begun():
         raise ModelError(f"--folder {folder} holds a run already; go on with it by --resume {folder}, or choose another folder")
     if path.exists() and not path.is_dir():
         raise DataError(f"--folder {folder} is a file; name a folder")

@@ -27,6 +27,7 @@ th:first-child, td:first-child { text-align: left; color: var(--soft) } .words t
 .a, .b, .axis { fill: none; stroke-width: 1.6 } .axis { stroke: var(--line); stroke-width: 1 }
 """
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 220, 56, 24
+POINTS = 800  # of a curve, at most
 CELLS = 30  # classes of a confusion matrix that a page has room for
 
 
@@ -36,8 +37,8 @@ def report_html(prepared: Prepared, run: Any, figures: Mapping[str, Any], option
     parts = [f"<h1>{escape(name)}</h1><p>{prepared.target.task}, from {escape(prepared.table.path)}</p>"]
     if figures:
         parts.append(f"<h2>Test on {len(prepared.x_test):,} rows that were held out</h2>{_scores(figures)}{_classes(figures)}")
-    parts.append(f"<h2>Loss by epoch</h2>{_curves(run.history, run.best_epoch)}")
-    parts.append(f"<h2>At the end</h2>{_table(['', 'first epoch', 'last epoch', 'best'], _history(run))}")
+    parts.append(f"<h2>Loss by epoch</h2><p>on a logarithmic scale</p>{_curves(run.history, run.best_epoch)}")
+    parts.append(f"<h2>Figures</h2>{_table(['', 'first epoch', 'last epoch', 'kept'], _history(run))}")
     parts.append(f"<h2>The table</h2>{_words(prepared.describe(widths(run.model)))}")
     parts.append(f"<h2>The run</h2>{_words([line.split('  ', 1) for line in run.summary().splitlines()])}")
     parts.append(f"<h2>Options</h2>{_words(_told(options))}")
@@ -96,32 +97,32 @@ def _wrap(rows: str, kind: str = "") -> str:
 
 
 def _curves(history: Mapping[str, np.ndarray], best: int | None) -> str:
-    """The losses as lines; on a logarithmic scale, as long as all are positive."""
+    """The losses as lines, on a logarithmic scale: what is not positive (or finite) has no place there and is left out."""
     names = [name for name in ("loss", "val_loss") if name in history]
     values = np.concatenate([history[name] for name in names])
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
-        return "<p>no finite loss</p>"
-    scale = np.log if values.min() > 0 else lambda v: v
-    low, high = float(scale(values.min())), float(scale(values.max()))
+        return "<p>no loss that is positive and finite</p>"
+    low, high = np.log(values.min()), np.log(values.max())
     epochs = len(history["loss"])
 
     def x(epoch: float) -> float:
         return LEFT + (WIDTH - LEFT - 10) * (epoch - 1) / max(epochs - 1, 1)
 
     def y(value: Any) -> Any:
-        return 10 + (HEIGHT - BOTTOM - 20) * (high - scale(value)) / ((high - low) or 1.0)
+        return 10 + (HEIGHT - BOTTOM - 20) * (high - np.log(value)) / ((high - low) or 1.0)
 
     drawn = [f'<path class="axis" d="M{LEFT} 5V{HEIGHT - BOTTOM}H{WIDTH}"/>']
+    shown = np.unique(np.linspace(1, epochs, min(epochs, POINTS)).round().astype(int))
     for i, (name, kind) in enumerate(zip(names, "ab")):
-        points = [f"{x(e):.1f},{y(v):.1f}" for e, v in enumerate(history[name], 1) if np.isfinite(v)]
+        points = [f"{x(e):.1f},{y(v):.1f}" for e, v in zip(shown, history[name][shown - 1]) if np.isfinite(v) and v > 0]
         drawn.append(f'<polyline class="{kind}" points="{" ".join(points)}"/>')
         drawn.append(f'<text class="{kind}" x="{WIDTH - 90}" y="{18 + 16 * i}">{name.replace("val_loss", "validation")}</text>')
     if best is not None:
         drawn.append(f'<path class="axis" stroke-dasharray="4 4" d="M{x(best):.1f} 5V{HEIGHT - BOTTOM}"/>')
         drawn.append(f'<text text-anchor="middle" x="{x(best):.1f}" y="{HEIGHT - 6}">kept: {best}</text>')
     for value in (values.min(), values.max()):
-        drawn.append(f'<text text-anchor="end" x="{LEFT - 6}" y="{y(value) + 4:.1f}">{value:.3g}</text>')
+        drawn.append(f'<text text-anchor="end" x="{LEFT - 6}" y="{y(value) + 4:.1f}">{value:.2g}</text>')
     drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">1</text>')
     drawn.append(f'<text text-anchor="end" x="{WIDTH}" y="{HEIGHT - 6}">{epochs}</text>')
     label = f"training and validation loss over {epochs} epochs"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.cli.answer import Answer, print_pairs
+from retrograde.cli.commands.train import train
 from retrograde.cli.config import options_of
 from retrograde.cli.network import OPTIMIZERS, build, choose, make_optimizer, parse_hidden, widths
 from retrograde.cli.places import REPORT, Places, places_of
@@ -134,8 +135,6 @@ def _watched(options: Mapping[str, Any], held: int) -> tuple[list[str], str | No
 
 def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
     """What the model file says of the options: all but where the table lies and where the run goes."""
-    from retrograde.cli.commands.train import train
-
     return {name: options[name] for name in options_of(train) if name != "table" and options[name] is not None}
 
 
