@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Annotated, Any
 
 import typer
 
+from retrograde.cli.answer import Answer, to_json
 from retrograde.cli.commands import COMMANDS
 from retrograde.errors import RetrogradeError
 
 app = typer.Typer(
     name="retrograde",
-    add_completion=False,
     rich_markup_mode="rich",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
@@ -27,21 +29,26 @@ _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the application; see `retrograde.cli.main`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
     try:
         result = app(args=words or ["--help"], standalone_mode=False, prog_name="retrograde")
     except _USAGE_ERROR as error:
-        return complain(f"{' '.join(error.format_message().split())} (see: {_help_for(words)})")
+        return complain(f"{' '.join(error.format_message().split())} (see: {_help_for(words)})", as_json)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("retrograde: interrupted", file=sys.stderr)
+        print(to_json({"error": "interrupted"}) if as_json else "retrograde: interrupted", file=None if as_json else sys.stderr)
         return 130
     return result if isinstance(result, int) else 0
 
 
-def complain(message: str) -> int:
-    """One line on stderr; returns the exit code for bad input."""
-    print(f"retrograde: error: {' '.join(str(message).split())}", file=sys.stderr)
+def complain(message: str, as_json: bool) -> int:
+    """One line on stderr, or for scripts a JSON object on stdout; returns the exit code for bad input."""
+    line = " ".join(str(message).split())
+    if as_json:
+        print(to_json({"error": line}))
+    else:
+        print(f"retrograde: error: {line}", file=sys.stderr)
     return 2
 
 
@@ -50,24 +57,38 @@ def _help_for(words: Sequence[str]) -> str:
     return " ".join(["retrograde", *command, "--help"])
 
 
-def _tidy(command: Callable[..., int | None]) -> Callable[..., None]:
-    """Errors that a person can mend become one line and exit code 2; a closed pipe ends quietly."""
+def _tidy(command: Callable[..., Answer | int | None]) -> Callable[..., None]:
+    """Errors that a person can mend become one line and exit code 2; a closed pipe ends quietly.
+
+    With --json, stdout is for the answer alone: what a command prints while it works goes to stderr.
+    """
 
     @functools.wraps(command)
     def wrapped(**options: Any) -> None:
+        as_json = bool(options.get("json"))
         try:
-            code = command(**options)
+            with redirect_stdout(sys.stderr) if as_json else nullcontext(), _warnings_as_lines():
+                found = command(**options)
+            code = found.show(as_json) if isinstance(found, Answer) else found
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has left; nobody is to hear
             code = 0
         except (RetrogradeError, OSError) as error:
-            code = complain(str(error))
+            code = complain(str(error), as_json)
         except MemoryError:
-            code = complain("there is not enough memory; a smaller --batch-size, --hidden or table needs less")
+            code = complain("there is not enough memory; a smaller --batch-size, --hidden or table needs less", as_json)
         if code:
             raise typer.Exit(code)
 
     return wrapped
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """A warning is told as an error would be, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"retrograde: warning: {message}", file=sys.stderr)
+        yield
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,9 +111,11 @@ def _root(
     retrograde demo                                handwritten digits
     retrograde train houses.csv --target price     a network for your table
     retrograde predict model.safetensors new.csv   what it says of new rows
+    retrograde evaluate model.safetensors new.csv  how good that is
 
-    Each command has its own --help with examples. Bad input gets one line on
-    stderr and exit code 2.
+    Each command has its own --help with examples, and --json for scripts. Bad
+    input gets one line on stderr (with --json an object on stdout) and exit
+    code 2.
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from retrograde import nn, optim
@@ -17,6 +18,12 @@ OPTIMIZERS = {
     "adam": (optim.Adam, 1e-3), "adamw": (optim.AdamW, 1e-3), "sgd": (optim.SGD, 1e-2), "rmsprop": (optim.RMSprop, 1e-3),
     "adagrad": (optim.Adagrad, 1e-2),
 }  # fmt: skip
+SCHEDULES = {
+    "constant": lambda optimizer, lr, updates: optimizer,
+    "cosine": lambda optimizer, lr, updates: optim.Scheduled(optimizer, optim.schedules.CosineAnnealingLR(lr, updates)),
+    "onecycle": lambda optimizer, lr, updates: optim.Scheduled(optimizer, optim.schedules.OneCycleLR(lr, max(updates, 8))),
+    "plateau": lambda optimizer, lr, updates: optim.Plateau(optimizer, factor=0.5, patience=5),
+}
 WIDEST = 1_000_000
 
 
@@ -45,12 +52,28 @@ def build(inputs: int, hidden: list[int], outputs: int, activation: str, dropout
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
-def make_optimizer(name: str, lr: float | None) -> Any:
-    """An optimizer by its name, at its usual learning rate if none is given."""
-    make, usual = choose("--optimizer", name, OPTIMIZERS)
-    if lr is not None and not (math.isfinite(lr) and lr > 0):
-        raise ModelError(f"--lr must be a positive number; it is {lr:g}")
-    return make(lr=usual if lr is None else lr)
+def widths(net: nn.Sequential) -> str:
+    """The features and the width of each linear layer: 4-64-32-2."""
+    linear = [layer for layer in net if isinstance(layer, nn.Linear)]
+    return "-".join(map(str, [linear[0].in_features, *(layer.out_features for layer in linear)]))
+
+
+def make_optimizer(options: Mapping[str, Any], updates: int) -> Any:
+    """The optimizer that the options describe, at its usual learning rate if none is given; a schedule is for `updates`."""
+    make, usual = choose("--optimizer", options["optimizer"], OPTIMIZERS)
+    schedule = choose("--schedule", options["schedule"], SCHEDULES)
+    for name in ("lr", "weight_decay", "clip_norm"):
+        _check_number(name, options[name], zero=name == "weight_decay")
+    lr = usual if options["lr"] is None else options["lr"]
+    decay = {} if options["weight_decay"] is None else {"weight_decay": options["weight_decay"]}
+    optimizer = schedule(make(lr=lr, **decay), lr, updates)
+    return optimizer if options["clip_norm"] is None else optim.Clipped(optimizer, max_norm=options["clip_norm"])
+
+
+def _check_number(name: str, value: float | None, zero: bool) -> None:
+    if value is not None and not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+        wanted = "number of at least 0" if zero else "positive number"
+        raise ModelError(f"--{name.replace('_', '-')} must be a {wanted}; it is {value:g}")
 
 
 def choose(option: str, name: str, known: dict[str, Any]) -> Any:

@@ -1,143 +1,149 @@
-"""`retrograde train`: from a table to a model file."""
+"""`retrograde train`: from a table to a model file, and with --folder to all that belongs to a run."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from retrograde.cli.network import build, choose, make_optimizer, parse_hidden
-from retrograde.cli.preprocess import Preprocessor, feature_columns
-from retrograde.cli.scores import outputs, score
-from retrograde.cli.target import Target, infer_target, split_rows
-from retrograde.errors import DataError, ModelError
-from retrograde.io.tables import Table, read_table
+from retrograde.cli.answer import Answer, print_pairs
+from retrograde.cli.commands.train import train
+from retrograde.cli.config import options_of
+from retrograde.cli.network import OPTIMIZERS, build, choose, make_optimizer, parse_hidden, widths
+from retrograde.cli.places import REPORT, Places, places_of
+from retrograde.cli.prepare import Prepared, prepare
+from retrograde.cli.report import report_html
+from retrograde.cli.scores import all_scores, outputs, score
+from retrograde.errors import ModelError
+from retrograde.io.atomic import replace_file
+from retrograde.train import Checkpoints, EarlyStopping
 
 KIND = "table"
-FEWEST_ROWS = 5
+LOSSES = {"classification": ("cross_entropy",), "regression": ("mse", "mae", "huber")}
+LEAST = {"epochs": 1, "batch_size": 0, "early_stopping": 0, "seed": 0, "starts": 1, "checkpoint_every": 1}
 
 
-def train_table(
-    path: str, target_name: str, *, out: str, task: str | None, categorical: str, drop: str, quiet: bool, **options: Any
-) -> None:
-    """Read, split, fit, test and save; `options` are those of the command."""
-    from rich.console import Console
-
+def train_table(options: dict[str, Any]) -> Answer:
+    """Read, split, fit, test and save; `options` are those of the command, by name."""
     import retrograde as rg
-    from retrograde.io.model_file import save
 
-    console = Console(highlight=False, soft_wrap=True)
-    hidden, optimizer = parse_hidden(options["hidden"]), make_optimizer(options["optimizer"], options["lr"])
-    _check_options(out, options)
-    task = choose("--task", task, {"classification": "classification", "regression": "regression"}) if task else None
-    table, target, columns, dropped = _understand(path, target_name, task, _names(categorical), _names(drop))
-    values = target.values(table.columns[target.name])
-    train, test = split_rows(values, options["test"], options["seed"], target.task == "classification")
-    kept = {n: c[train] for n, c in columns.items()}
-    preprocessor = Preprocessor.fit(kept)
-    if target.task == "regression":
-        target.mean, target.scale = float(values[train].mean()), float(values[train].std()) or 1.0
-    net = build(preprocessor.width, hidden, target.outputs, options["activation"], options["dropout"])
-    if not quiet:
-        _describe(console, table, target, preprocessor, dropped, net, len(train), len(test))
-
-    enough = round(options["validation"] * len(train)) > 0
-    watched = options["validation"] if options["validation"] and enough else None
-    patience = options["early_stopping"] or None
-    run = rg.fit(
-        net, (preprocessor.transform(kept), target.encode(values[train])),
-        loss="cross_entropy" if target.task == "classification" else "mse", optimizer=optimizer,
-        batch_size=options["batch_size"] or None, epochs=options["epochs"], validation=watched,
-        early_stopping=patience if watched else None, seed=options["seed"], progress=not quiet,
-    )  # fmt: skip
+    hidden = parse_hidden(options["hidden"])
+    make_optimizer(options, 1)  # what is wrong with it is told before a table is read
+    _check_options(options)
+    places = places_of(options)
+    prepared = prepare(options)
+    options = _settled(options, prepared)
+    net = build(prepared.preprocessor.width, hidden, prepared.target.outputs, options["activation"], options["dropout"])
+    how = _how(options, prepared, places)
+    places.begin(options)
+    if not options["quiet"]:
+        print_pairs(prepared.describe(widths(net)))
+        print()
+    run = rg.fit(net, (prepared.x, prepared.y), progress=not options["quiet"], **how)
     if not np.isfinite(run.history["loss"][-1]):
         raise ModelError(f"training diverged: the loss became {run.history['loss'][-1]}; try a smaller --lr")
-    if not quiet:
-        console.print(f"\n{run.summary()}\n", markup=False)
-    figures: dict[str, float] = {}
-    if len(test):
-        x = preprocessor.transform({n: c[test] for n, c in columns.items()})
-        line, figures = score(target, outputs(run.model, x), values[test], values[train])
-        console.print(f"test on {len(test):,} held-out rows: {line}", markup=False)
+    if not options["quiet"]:
+        print(f"\n{run.summary()}\n")
+    return _finish(options, places, prepared, run)
+
+
+def _finish(options: dict[str, Any], places: Places, prepared: Prepared, run: Any) -> Answer:
+    """Score the run's model on the rows held out, save it, and say so."""
+    from retrograde.io.model_file import save
+
+    line, figures = None, {}
+    if len(prepared.x_test):
+        given = prepared.target, outputs(run.model, prepared.x_test), prepared.test_values, prepared.guess
+        line, figures = score(*given)[0], all_scores(*given)
+    scalars = {name: value for name, value in figures.items() if isinstance(value, float)}
     extra = {
-        "kind": KIND, "target": target.to_json(), "preprocessor": preprocessor.to_json(), "test": figures,
-        "trained": {"rows": len(train), "epochs": run.epochs, "updates": run.updates, "seed": options["seed"]},
+        "kind": KIND, "target": prepared.target.to_json(), "preprocessor": prepared.preprocessor.to_json(), "test": scalars,
+        "trained": {"rows": len(prepared.x), "epochs": run.epochs, "updates": run.updates, "seed": options["seed"]},
+        "guess": prepared.guess, "options": _kept(options),
     }  # fmt: skip
-    save(out, run.model, extra=extra)
-    console.print(f"model saved to {out}", markup=False)
+    save(places.model, run.model, extra=extra)
+    if places.folder is not None:
+        replace_file(places.folder / REPORT, report_html(prepared, run, figures, _kept(options)).encode())
+
+    def tell() -> None:
+        if line is not None:
+            print(f"test on {len(prepared.x_test):,} held-out rows: {line}")
+        print(f"model saved to {places.model}")
+        if places.folder is not None:
+            print(f"report: {places.folder / REPORT}")
+
+    return Answer(_data(places, prepared, run) | {"test": figures}, tell)
 
 
-def _understand(
-    path: str, target_name: str, task: str | None, categorical: list[str], drop: list[str]
-) -> tuple[Table, Target, dict[str, np.ndarray], dict[str, str]]:
-    table = read_table(path, text=categorical)
-    for name in [target_name, *categorical, *drop]:
-        table.column(name)
-    answer = table.columns[target_name]
-    if task == "classification" and answer.kind in ("number", "date") and not answer.is_whole():
-        table = read_table(path, text=[*categorical, target_name])  # 1.0 and 1.50 are names of classes, as they are written
-    if table.rows < FEWEST_ROWS:
-        raise DataError(f"{path} has {table.rows} rows; at least {FEWEST_ROWS} are needed to train and test")
-    target = infer_target(table.columns[target_name], task)
-    names = [n for n in table.columns if n != target_name and n not in drop]
-    columns, dropped = feature_columns(table, names)
-    if not columns:
-        why = "; ".join(f"{n}: {reason}" for n, reason in dropped.items()) or "there is no other column"
-        raise DataError(f"{path} has no column to predict {target_name!r} from ({why})")
-    return table, target, columns, dropped
+def _data(places: Places, prepared: Prepared, run: Any) -> dict[str, Any]:
+    """The run as scripts want it."""
+    last = run.epochs if run.best_epoch is None else run.best_epoch
+    return {
+        "model": str(places.model), "folder": None if places.folder is None else str(places.folder),
+        "target": prepared.target.name, "task": prepared.target.task, "classes": prepared.target.classes,
+        "rows": {"training": run.points, "validation": len(prepared.x) - run.points, "test": len(prepared.x_test)},
+        "features": prepared.preprocessor.width, "network": widths(run.model), "parameters": run.model.num_parameters,
+        "epochs": run.epochs, "best_epoch": run.best_epoch, "updates": run.updates, "interrupted": run.interrupted,
+        "seconds": run.seconds, "compile_seconds": run.compile_seconds, "updates_per_second": run.updates_per_second,
+        "flops_per_update": run.flops_per_update, "held_bytes": run.held_bytes, "seed": run.seed,
+        "figures": {name: values[last - 1] for name, values in run.history.items()},
+    }  # fmt: skip
 
 
-def _describe(
-    console: Any, table: Table, target: Target, made: Preprocessor, dropped: dict[str, str], net: Any, train: int, test: int
-) -> None:
-    missing = [n for n in made.names if table.columns[n].missing().any()]
-    lines = [("table", f"{table.path}: {table.rows:,} rows, {len(table.columns)} columns")]
-    if target.task == "classification":
-        shown = ", ".join(str(c) for c in target.classes[:8]) + (", ..." if len(target.classes) > 8 else "")
-        lines.append(("target", f"{target.name}: classification, {len(target.classes)} classes ({shown})"))
-    else:
-        lines.append(("target", f"{target.name}: regression, mean {target.mean:.4g}, standard deviation {target.scale:.4g}"))
-    lines.append(("numbers", _listed(made.numbers)))
-    lines.append(("categories", _listed([f"{n} ({len(c)})" for n, c in made.categories.items()])))
-    if missing:
-        lines.append(("missing values", f"filled in and flagged: {_listed(missing)}"))
-    if dropped:
-        lines.append(("left out", _listed([f"{n} ({reason})" for n, reason in dropped.items()])))
-    widths = [made.width, *(layer.out_features for layer in net if hasattr(layer, "out_features"))]
-    lines.append(("network", f"{'-'.join(map(str, widths))}"))
-    lines.append(("rows", f"{train:,} to train on, {test:,} held out for the test"))
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        console.print(f"{name:<{width}}  {text}", markup=False)
-    console.print()
+def _settled(options: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
+    """The options with what follows from the table in the place of None."""
+    task = prepared.target.task
+    loss = options["loss"] or LOSSES[task][0]
+    if loss not in LOSSES[task]:
+        raise ModelError(f"--loss {loss!r} is not for {task}; there is {', '.join(LOSSES[task])}")
+    usual = choose("--optimizer", options["optimizer"], OPTIMIZERS)[1]
+    return {**options, "task": task, "loss": loss, "lr": usual if options["lr"] is None else options["lr"]}
 
 
-def _listed(names: list[str], most: int = 10) -> str:
-    return (", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")) or "none"
+def _how(options: Mapping[str, Any], prepared: Prepared, places: Places) -> dict[str, Any]:
+    """The arguments of `fit` that say how to train."""
+    rows = len(prepared.x)
+    held = round(options["validation"] * rows)
+    batch = min(options["batch_size"] or rows, rows - held)
+    metrics, monitor = _watched(options, held)
+    patience = options["early_stopping"]
+    return {
+        "loss": options["loss"], "optimizer": make_optimizer(options, options["epochs"] * -(-(rows - held) // batch)),
+        "batch_size": options["batch_size"] or None, "epochs": options["epochs"], "seed": options["seed"],
+        "validation": options["validation"] if held else None, "metrics": metrics,
+        "early_stopping": EarlyStopping(patience, monitor) if patience and monitor else None,
+        "starts": options["starts"], "precision": options["precision"], "l1": options["l1"], "l2": options["l2"],
+        "folder": places.folder, "resume": places.resuming or None,
+        "checkpoint": None if options["checkpoint_every"] is None else Checkpoints(epochs=options["checkpoint_every"]),
+    }  # fmt: skip
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _watched(options: Mapping[str, Any], held: int) -> tuple[list[str], str | None]:
+    """The metrics, and the column of the history that early stopping watches, if there is one."""
+    metrics, monitor = list(dict.fromkeys(options["metric"] or [])), options["monitor"]
+    if monitor is None:
+        monitor = "val_loss" if held else None
+    elif monitor not in ("loss", "val_loss"):
+        name = monitor.removeprefix("val_")
+        metrics += [name] if name not in metrics else []
+        monitor = f"val_{name}"
+    if not held and (metrics or monitor == "val_loss"):
+        raise ModelError(f"--metric and --monitor are of validation rows, and --validation {options['validation']:g} leaves none")
+    return metrics, monitor
 
 
-def _check_options(out: str, options: dict[str, Any]) -> None:
-    for name, least in (("epochs", 1), ("batch_size", 0), ("early_stopping", 0), ("seed", 0)):
-        if options[name] < least:
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model file says of the options: all but where the table lies and where the run goes."""
+    return {name: options[name] for name in options_of(train) if name != "table" and options[name] is not None}
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name, least in LEAST.items():
+        if options[name] is not None and options[name] < least:
             raise ModelError(f"--{name.replace('_', '-')} must be at least {least}; it is {options[name]}")
     for name in ("validation", "test"):
         if not 0 <= options[name] < 1:
             raise ModelError(f"--{name} is a share of the rows, at least 0 and below 1; it is {options[name]:g}")
-    check_out(out)
-
-
-def check_out(out: str) -> None:
-    """Refuse a place where no file can be written, before the work is done rather than after."""
-    parent = Path(out).parent
-    if not parent.is_dir():
-        raise DataError(f"--out {out}: there is no folder {parent}")
-    if Path(out).is_dir():
-        raise DataError(f"--out {out} is a folder; name a file, like {Path(out) / 'model.safetensors'}")
-    if not os.access(parent, os.W_OK):
-        raise DataError(f"--out {out}: no file may be written in the folder {parent}")
+    if options["precision"] not in (None, "bf16", "f16"):
+        raise ModelError(f"--precision is bf16 or f16; it is {options['precision']!r}")

@@ -5,6 +5,7 @@ Numbers come out as float64 with NaN where a value is missing, text as an object
 
 from __future__ import annotations
 
+import csv
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -178,25 +179,41 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path, text: Sequence[str]) -> pa.Table:
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
-    with pa.input_stream(str(path), compression="detect") as stream:
-        header = stream.read(1 << 16).decode("utf-8", "replace").lstrip("\ufeff").split("\n", 1)[0]
+    header, separator = _header(path)
     suffixes = [s.lower() for s in path.suffixes]
-    tabbed = ".tsv" in suffixes or ".tab" in suffixes
-    separator = "\t" if tabbed else max(SEPARATORS, key=header.count)
     spelled = {name for name in header.rstrip("\r").split(separator) if name.strip().strip('"').strip() in text}
     as_text = {name.strip('"'): pa.string() for name in spelled} | dict.fromkeys(text, pa.string())
     # one block: with several, Arrow settles a column's type on the first and fails on the next
     block = max(path.stat().st_size * (20 if ".gz" in suffixes else 1), 1 << 20) + 1
-    return csv.read_csv(
+    return arrow_csv.read_csv(
         path,
-        read_options=csv.ReadOptions(block_size=min(block, 2**31 - 1)),
-        parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
+        read_options=arrow_csv.ReadOptions(block_size=min(block, 2**31 - 1)),
+        parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
             null_values=sorted(MISSING_WORDS), strings_can_be_null=True, column_types=as_text
         ),
     )  # fmt: skip
+
+
+def _header(path: Path) -> tuple[str, str]:
+    """The first line of a CSV file, and what separates its words."""
+    with pa.input_stream(str(path), compression="detect") as stream:
+        header = stream.read(1 << 16).decode("utf-8", "replace").lstrip("\ufeff").split("\n", 1)[0]
+    tabbed = {".tsv", ".tab"} & {s.lower() for s in path.suffixes}
+    return header, "\t" if tabbed else max(SEPARATORS, key=header.count)
+
+
+def column_names(path: str | Path) -> list[str]:
+    """The names of a table's columns, without reading its rows; raises `OSError` or Arrow's errors where there are none."""
+    path = Path(path)
+    if is_parquet(path):
+        from pyarrow import parquet
+
+        return [str(name).strip() for name in parquet.read_schema(path).names]
+    header, separator = _header(path)
+    return [name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=separator))]
 
 
 def _column(path: str | Path, name: str, values: pa.ChunkedArray | pa.Array, as_text: bool) -> Column:

@@ -2,8 +2,13 @@
 
 from collections.abc import Callable
 
+from retrograde.cli.answer import Answer
+from retrograde.cli.commands.bench import bench
+from retrograde.cli.commands.check import check
 from retrograde.cli.commands.demo import demo
+from retrograde.cli.commands.evaluate import evaluate
 from retrograde.cli.commands.predict import predict
+from retrograde.cli.commands.summary import summary
 from retrograde.cli.commands.train import train
 
-COMMANDS: list[Callable[..., int | None]] = [train, predict, demo]
+COMMANDS: list[Callable[..., Answer | int | None]] = [train, predict, evaluate, summary, check, bench, demo]

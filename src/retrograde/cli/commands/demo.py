@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from retrograde.cli.answer import Answer
+from retrograde.cli.commands.shared import Json
+
 
 def demo(
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 60,
@@ -13,7 +16,8 @@ def demo(
     image: Annotated[int, typer.Option(help="Which test image the chain is shown for.")] = 0,
     out: Annotated[str | None, typer.Option("--out", "-o", help="Keep the network in this file.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-) -> int | None:
+    json: Json = False,
+) -> Answer:
     """Learn to read 1,797 handwritten digits, then look into one backward pass.
 
     Trains a 64-64-32-10 ReLU network on three quarters of scikit-learn's digits

@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
+from retrograde.cli.answer import Answer
+from retrograde.cli.commands.shared import Json, Model
+
 
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that [cyan]retrograde train[/] wrote.")],
+    model: Model,
     table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet file with the columns of the training.")],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Where the predictions go (.csv or .parquet); by default to stdout as CSV.")
     ] = None,
-) -> None:
+    json: Json = False,
+) -> Answer:
     """Predict the target for each row of a table, in the order of its rows.
 
     A classification gives the column [cyan]prediction[/] and one probability a
@@ -28,4 +32,4 @@ def predict(
     """
     from retrograde.cli.predicting import predict_table
 
-    predict_table(model, table, out)
+    return predict_table(model, table, out)

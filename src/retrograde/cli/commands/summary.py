@@ -1,0 +1,34 @@
+"""`retrograde summary`: its options and help; the work is in `retrograde.cli.summarizing`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from retrograde.cli.answer import Answer
+from retrograde.cli.commands.shared import Json
+
+
+def summary(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file of [cyan]retrograde train[/] or [cyan]rg.save[/].")],
+    batch_size: Annotated[int, typer.Option(help="Points of the batch that operations and memory are counted for.")] = 32,
+    input: Annotated[
+        str | None, typer.Option(help="Shape of one point, like [cyan]3,32,32[/], where the network does not tell.")
+    ] = None,
+    json: Json = False,
+) -> Answer:
+    """Say what is in a model file: layers, table, training.
+
+    Each layer comes with its output's shape for a batch, its parameters, their
+    bytes, and the floating-point operations of its forward pass. Below: what
+    the backward pass needs kept of the forward pass, the target, the columns,
+    how the model was trained and how its test went.
+
+    [bold]Examples[/bold]
+    retrograde summary model.safetensors
+    retrograde summary lenet.safetensors --input 1,28,28 --batch-size 64
+    """
+    from retrograde.cli.summarizing import summarize
+
+    return summarize(model, batch_size, input)
