@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograde import random
 from retrograde.errors import ModelError
-from retrograde.nn.layers import Sequential
+from retrograde.nn.layers import Sequential, stacked
 from retrograde.nn.module import Module, check_layers
 from retrograde.tree import tree_map
 
@@ -25,9 +25,6 @@ class Residual(Sequential):
         if np.shape(y) != np.shape(x):
             raise ModelError(f"Residual: its layers make {np.shape(y)} of an input of shape {np.shape(x)}; they must keep it")
         return x + y
-
-    def __repr__(self) -> str:
-        return "Residual" + super().__repr__().removeprefix("Sequential")
 
 
 class Parallel(Module):
@@ -61,6 +58,9 @@ class Parallel(Module):
         for y in outputs[1:]:
             total = total + y
         return total
+
+    def __repr__(self) -> str:
+        return stacked(self, f"combine={self.combine!r}")
 
 
 class Lambda(Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,13 @@ class GaussianNoise(Module):
         return x if key is None or self.std == 0.0 else x + self.std * random.normal(key, np.shape(x), x.dtype)
 
 
+def stacked(module: Any, *settings: str) -> str:
+    """A container's layers, one below the other."""
+    lines = [*(f"({i}): {layer!r}" for i, layer in enumerate(module.layers)), *settings]
+    inside = "".join(indent(line, "  ") + "\n" for line in lines)
+    return f"{type(module).__name__}(\n{inside})" if lines else f"{type(module).__name__}()"
+
+
 def _met_first(layer: Module, follows: Any) -> Any:
     """The layer that shapes what enters `layer`: what only passes values on, or hides others, is looked through."""
     if isinstance(layer, Sequential):
@@ -143,4 +151,4 @@ class Sequential(Module):
         return iter(self.layers)
 
     def __repr__(self) -> str:
-        return "Sequential(\n" + "".join(f"  ({i}): {layer!r}\n" for i, layer in enumerate(self.layers)) + ")"
+        return stacked(self)

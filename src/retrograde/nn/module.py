@@ -139,8 +139,10 @@ class Module:
         save(path, self, **extra)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in self.config().items() if k != "type")
-        return f"{type(self).__name__}({shown})"
+        try:
+            return _written(self.config(), type(self))
+        except AttributeError:  # a person's own, which does not keep the arguments that it was made of
+            return f"{type(self).__name__}(...)"
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,25 @@ def from_config(config: Any) -> Module:
         return cls(*layers, **arguments)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"the model file describes a {config['type']} that cannot be made: {error}") from None
+
+
+def _written(config: dict[str, Any], cls: type[Module] | None) -> str:
+    """The call that makes a module: what must be given by its place, of the rest what differs from the default."""
+    parameters = inspect.signature(cls.__init__).parameters if cls else {}
+    shown = []
+    for name, value in config.items():
+        if name == "type":
+            continue
+        if isinstance(value, list):  # one number an axis
+            value = value[0] if all(v == value[0] for v in value) else tuple(value)
+        default = parameters[name].default if name in parameters else ...
+        inner = isinstance(value, dict) and "type" in value
+        text = _written(value, _KNOWN.get(value["type"])) if inner else repr(value)
+        if default is inspect.Parameter.empty:
+            shown.append(text)
+        elif value != default:
+            shown.append(f"{name}={text}")
+    return f"{config['type']}({', '.join(shown)})"
 
 
 def check_layers(name: str, layers: Any) -> tuple[Module, ...]:
