@@ -15,7 +15,14 @@ from retrograde.tree import tree_map
 
 
 class Residual(Sequential):
-    """x + f(x), where f is the layers one after another (K. He et al., 2016, eq. 1); f keeps the shape of x."""
+    """x + f(x), where f is the layers one after another (K. He et al., 2016, eq. 1).
+
+    f must keep the shape of x, else `ModelError` is raised.
+
+    >>> block = nn.Residual(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 4)).init(0)
+    >>> block(np.ones((5, 4))).shape
+    (5, 4)
+    """
 
     def config(self) -> dict[str, Any]:
         return {"type": "Residual", "layers": [layer.config() for layer in self.layers]}
@@ -28,7 +35,16 @@ class Residual(Sequential):
 
 
 class Parallel(Module):
-    """The same input through each layer; the outputs joined along `dim` ("concat"), added ("sum") or as a "tuple"."""
+    """The same input through each layer; the outputs joined along `dim` ("concat"), added ("sum") or as a "tuple".
+
+    Raises `ModelError` for outputs that cannot be added, and for another `combine`.
+
+    >>> x, a, b = np.ones((5, 4)), nn.Linear(4, 2), nn.Linear(4, 3)
+    >>> nn.Parallel(a, b).init(0)(x).shape
+    (5, 5)
+    >>> [y.shape for y in nn.Parallel(a, b, combine="tuple").init(0)(x)]
+    [(5, 2), (5, 3)]
+    """
 
     dynamic = ("layers",)
     unnamed = ("layers",)
@@ -68,6 +84,12 @@ class Lambda(Module):
 
     The arrays are where training starts; they take the network's dtype. A file holds no code: such a network cannot be saved by
     `save`, but its arrays can.
+
+    >>> nn.Lambda(np.sin)(np.zeros((2, 3))).shape
+    (2, 3)
+    >>> wave = nn.Lambda(lambda p, x: p["height"] * np.sin(x), {"height": 2.0}).init(0)
+    >>> wave(np.array([0.0, np.pi / 2])), wave.num_parameters
+    (array([0., 2.]), 1)
     """
 
     dynamic = ("params",)

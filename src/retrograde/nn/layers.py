@@ -19,7 +19,12 @@ from retrograde.nn.pooling import Pooling
 class Linear(Module):
     """y = x @ weight.T + bias, for x of shape (..., in_features); weight (out_features, in_features), bias zeros at first.
 
-    `init` names an initializer; by default it is the right one for the activation that follows in a `Sequential`.
+    `init` names an initializer; by default it is the right one for the activation that follows in a `Sequential`. Raises
+    `ModelError` for x of another last axis.
+
+    >>> layer = nn.Linear(3, 2).init(0)
+    >>> layer.weight.shape, layer.bias.shape, layer(np.ones((5, 3))).shape
+    ((2, 3), (2,), (5, 2))
     """
 
     dynamic = ("weight", "bias")
@@ -53,14 +58,26 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """x itself."""
+    """x itself, of any shape.
+
+    >>> nn.Identity()(np.arange(3.0))
+    array([0., 1., 2.])
+    """
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         return x
 
 
 class Flatten(Module):
-    """The axes from `start_dim` to `end_dim`, both included, as one."""
+    """The axes from `start_dim` to `end_dim`, both included, as one: (batch, 2, 3) to (batch, 6).
+
+    Raises `ModelError` for axes that x does not have.
+
+    >>> nn.Flatten()(np.ones((5, 2, 3, 4))).shape
+    (5, 24)
+    >>> nn.Flatten(2)(np.ones((5, 2, 3, 4))).shape
+    (5, 2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = int(start_dim), int(end_dim)
@@ -76,7 +93,18 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training (called with a key) each element is 0 with probability p, the others are scaled by 1 / (1 - p)."""
+    """In training (called with a key) each element is 0 with probability p, the others are scaled by 1 / (1 - p).
+
+    N. Srivastava et al. (2014). x has any shape, which stays. A p outside [0, 1) raises `ModelError`.
+
+    >>> layer, x = nn.Dropout(0.5), np.ones((2, 4))
+    >>> layer(x)
+    array([[1., 1., 1., 1.],
+           [1., 1., 1., 1.]])
+    >>> layer(x, key=rg.random.key(0))
+    array([[2., 0., 0., 0.],
+           [0., 2., 0., 2.]])
+    """
 
     def __init__(self, p: float = 0.5):
         check_probability(self, p=p)
@@ -90,7 +118,14 @@ class Dropout(Module):
 
 
 class GaussianNoise(Module):
-    """In training (called with a key) normal noise of standard deviation `std` is added to each element."""
+    """In training (called with a key) normal noise of standard deviation `std` is added to each element.
+
+    x has any shape, which stays. An std below 0 raises `ModelError`.
+
+    >>> layer, x = nn.GaussianNoise(0.1), np.zeros((2, 1000))
+    >>> layer(x).std(), layer(x, key=rg.random.key(0)).std().round(2)
+    (np.float64(0.0), np.float64(0.1))
+    """
 
     def __init__(self, std: float):
         if not 0.0 <= std < np.inf:
@@ -118,7 +153,14 @@ def _met_first(layer: Module, follows: Any) -> Any:
 
 
 class Sequential(Module):
-    """Layers one after another. In training each is called with a random key of its own."""
+    """Layers one after another. In training each is called with a random key of its own.
+
+    `net[i]` is a layer, `net[i:j]` a network of some. What is no module raises `ModelError`.
+
+    >>> net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).init(0)
+    >>> net(np.ones((5, 3))).shape, net[0].weight.shape, net.num_parameters
+    ((5, 2), (8, 3), 50)
+    """
 
     dynamic = ("layers",)
     unnamed = ("layers",)

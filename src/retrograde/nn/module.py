@@ -1,23 +1,4 @@
-"""`Module`: a layer or network, as a pytree whose leaves are plain ndarrays.
-
-A layer of your own: name its arrays (and inner modules) in `dynamic`, keep everything else as plain attributes that can be
-compared, and write `__call__` in NumPy::
-
-    class Scale(nn.Module):
-        dynamic = ("gain",)
-
-        def __init__(self, features):
-            self.features = features
-            self.gain = None
-
-        def initialize(self, rng, dtype, follows):
-            return self.replace(gain=np.ones(self.features, dtype))
-
-        def __call__(self, x, key=None):
-            return x * self.gain
-
-Those of `dynamic` that hold state, such as running statistics, and no parameters are named in `buffers` as well.
-"""
+"""`Module`: a layer or network, as a pytree whose leaves are plain ndarrays."""
 
 from __future__ import annotations
 
@@ -36,7 +17,27 @@ _KNOWN: dict[str, type[Module]] = {}
 
 
 class Module:
-    """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`."""
+    """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`.
+
+    `net.init(seed)` is the network with its parameters, `net(x)` its output, `net(x, key=key)` that of training, `net.apply(x,
+    key)` that with the network whose running statistics have moved on. A layer of your own names its arrays and inner modules in
+    `dynamic`, those that are state, not parameters, in `buffers` as well, and takes its first numbers in `initialize`.
+
+    >>> class Scale(nn.Module):
+    ...     dynamic = ("gain",)
+    ...
+    ...     def __init__(self, start):
+    ...         self.start, self.gain = start, None
+    ...
+    ...     def initialize(self, rng, dtype, follows):
+    ...         return self.replace(gain=np.full((), self.start, dtype))
+    ...
+    ...     def __call__(self, x, key=None):
+    ...         return x * self.gain
+    >>> Scale(3.0).init(0)(np.ones((2, 4)))
+    array([[3., 3., 3., 3.],
+           [3., 3., 3., 3.]])
+    """
 
     dynamic: ClassVar[tuple[str, ...]] = ()
     unnamed: ClassVar[tuple[str, ...]] = ()  # of those, the ones that PyTorch's names of parameters pass over
@@ -198,7 +199,17 @@ def child_seeds(seeds: np.random.SeedSequence, i: int) -> np.random.SeedSequence
 
 
 def from_config(config: Any) -> Module:
-    """The (uninitialized) network of a `config()`; only known layer types, nothing is executed."""
+    """The (uninitialized) network of a `config()`; only known layer types, nothing is executed.
+
+    Raises `ModelFileError` for a layer that there is not, or that cannot be made so.
+
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    >>> nn.from_config(net.config())
+    Sequential(
+      (0): Linear(3, 2)
+      (1): ReLU()
+    )
+    """
     if not isinstance(config, dict) or config.get("type") not in _KNOWN:
         kind = config.get("type") if isinstance(config, dict) else config
         raise ModelFileError(f"the model file names a layer {kind!r}, which retrograde does not have; it has {sorted(_KNOWN)}")

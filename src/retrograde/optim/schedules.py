@@ -15,10 +15,20 @@ import numpy as np
 
 from retrograde.errors import ModelError
 
+__all__ = [
+    "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "InverseSqrtLR", "LinearLR",
+    "MultiStepLR", "OneCycleLR", "PolynomialLR", "SequentialLR", "StepLR",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class StepLR:
-    """lr * gamma^(step // step_size)."""
+    """lr * gamma^(step // step_size).
+
+    >>> schedule = schedules.StepLR(0.1, step_size=10, gamma=0.5)
+    >>> [round(float(schedule(step)), 4) for step in (0, 9, 10, 20)]
+    [0.1, 0.1, 0.05, 0.025]
+    """
 
     lr: float
     step_size: int
@@ -33,7 +43,12 @@ class StepLR:
 
 @dataclass(frozen=True)
 class MultiStepLR:
-    """lr * gamma^(how many milestones have been reached)."""
+    """lr * gamma^(how many milestones have been reached).
+
+    >>> schedule = schedules.MultiStepLR(0.1, milestones=(10, 15))
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 15)]
+    [0.1, 0.01, 0.001]
+    """
 
     lr: float
     milestones: tuple[int, ...]
@@ -45,7 +60,12 @@ class MultiStepLR:
 
 @dataclass(frozen=True)
 class ExponentialLR:
-    """lr * gamma^step."""
+    """lr * gamma^step.
+
+    >>> schedule = schedules.ExponentialLR(0.1, gamma=0.9)
+    >>> [round(float(schedule(step)), 4) for step in (0, 1, 2)]
+    [0.1, 0.09, 0.081]
+    """
 
     lr: float
     gamma: float
@@ -56,7 +76,12 @@ class ExponentialLR:
 
 @dataclass(frozen=True)
 class LinearLR:
-    """lr times a factor from start_factor to end_factor in total_iters steps, then constant: a warm-up."""
+    """lr times a factor from start_factor to end_factor in total_iters steps, then constant: a warm-up.
+
+    >>> schedule = schedules.LinearLR(0.1, start_factor=0.1, total_iters=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 100)]
+    [0.01, 0.055, 0.1, 0.1]
+    """
 
     lr: float
     start_factor: float = 1.0 / 3.0
@@ -73,7 +98,12 @@ class LinearLR:
 
 @dataclass(frozen=True)
 class ConstantLR:
-    """lr * factor for total_iters steps, then lr."""
+    """lr * factor for total_iters steps, then lr.
+
+    >>> schedule = schedules.ConstantLR(0.1, factor=0.5, total_iters=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 9, 10)]
+    [0.05, 0.05, 0.1]
+    """
 
     lr: float
     factor: float = 1.0 / 3.0
@@ -88,7 +118,12 @@ class ConstantLR:
 
 @dataclass(frozen=True)
 class InverseSqrtLR:
-    """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3)."""
+    """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3).
+
+    >>> schedule = schedules.InverseSqrtLR(0.1, warmup_steps=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 49, 99, 399)]
+    [0.001, 0.05, 0.1, 0.05]
+    """
 
     lr: float
     warmup_steps: int
@@ -103,7 +138,12 @@ class InverseSqrtLR:
 
 @dataclass(frozen=True)
 class PolynomialLR:
-    """lr * (1 - step / total_iters)^power, then 0."""
+    """lr * (1 - step / total_iters)^power, then 0.
+
+    >>> schedule = schedules.PolynomialLR(0.1, total_iters=10, power=2.0)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10)]
+    [0.1, 0.025, 0.0]
+    """
 
     lr: float
     total_iters: int = 5
@@ -118,7 +158,12 @@ class PolynomialLR:
 
 @dataclass(frozen=True)
 class CosineAnnealingLR:
-    """From lr to eta_min in T_max steps along half a cosine, and back up after (I. Loshchilov and F. Hutter, 2017, eq. 5)."""
+    """From lr to eta_min in T_max steps along half a cosine, and back up after (I. Loshchilov and F. Hutter, 2017, eq. 5).
+
+    >>> schedule = schedules.CosineAnnealingLR(0.1, T_max=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 50, 100)]
+    [0.1, 0.05, 0.0]
+    """
 
     lr: float
     T_max: int
@@ -136,6 +181,10 @@ class CosineAnnealingWarmRestarts:
     """From lr to eta_min along half a cosine, again and again: in T_0 steps, then in T_mult times as many, and so on.
 
     I. Loshchilov and F. Hutter (2017), equation 5.
+
+    >>> schedule = schedules.CosineAnnealingWarmRestarts(0.1, T_0=10, T_mult=2)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 20, 30)]
+    [0.1, 0.05, 0.1, 0.05, 0.1]
     """
 
     lr: float
@@ -162,6 +211,10 @@ class CyclicLR:
     """From base_lr to max_lr in step_size_up steps and back in step_size_down, again and again (L. Smith, 2017).
 
     The rise over base_lr is halved with each cycle for "triangular2", and times gamma^step for "exp_range".
+
+    >>> schedule = schedules.CyclicLR(0.01, 0.1, step_size_up=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 20, 30)]
+    [0.01, 0.1, 0.01, 0.1]
     """
 
     base_lr: float
@@ -192,7 +245,12 @@ class CyclicLR:
 class OneCycleLR:
     """From max_lr / div_factor up to max_lr, then down to that over final_div_factor, by cosines or lines (L. Smith, 2018).
 
-    The way up takes pct_start of total_steps. After total_steps the rate stays.
+    The way up takes pct_start of total_steps. After total_steps the rate stays. In `fit` the steps are updates: epochs times
+    ceil(points / batch_size).
+
+    >>> schedule = schedules.OneCycleLR(0.1, total_steps=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 29, 60, 99)]
+    [0.004, 0.1, 0.0589, 0.0]
     """
 
     max_lr: float
@@ -223,7 +281,13 @@ class OneCycleLR:
 
 @dataclass(frozen=True)
 class SequentialLR:
-    """One schedule after the other, each counting from the milestone where it begins: a warm-up, then another."""
+    """One schedule after the other, each counting from the milestone where it begins: a warm-up, then another.
+
+    >>> warm_up, rest = schedules.LinearLR(0.1, 0.1, total_iters=10), schedules.CosineAnnealingLR(0.1, 90)
+    >>> schedule = schedules.SequentialLR((warm_up, rest), milestones=(10,))
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 55, 100)]
+    [0.01, 0.1, 0.05, 0.0]
+    """
 
     schedules: tuple[Callable[[Any], Any], ...]
     milestones: tuple[int, ...]
