@@ -191,3 +191,18 @@ def test_initializers_look_through_what_only_passes_values_on():
     assert np.std(nn.Sequential(nn.Linear(400, 400), nn.Dropout()).init(0)[0].weight) == pytest.approx(none, rel=0.02)
     lecun = nn.Sequential(nn.Linear(400, 400, init="lecun_normal"), nn.ReLU()).init(0)
     assert np.std(lecun[0].weight) == pytest.approx(none, rel=0.02), "LeCun's variance, whatever follows"
+
+
+@pytest.mark.parametrize("make, says", [
+    (lambda: nn.Sequential(nn.Linear(4, 2), nn.ReLU), "layer 1 is a class, not a module; write ReLU"),
+    (lambda: nn.Sequential([nn.Linear(4, 2), nn.ReLU()]), r"layer 0 is a list; .*Sequential\(\*layers\)"),
+    (lambda: nn.losses.get_loss(nn.MSELoss), r"MSELoss\(\) instead of MSELoss"),
+    (lambda: nn.losses.get_loss("nll"), r"nn.HuberLoss\(\)"),
+    (lambda: nn.losses.cross_entropy(np.ones((5, 2)), np.ones((5, 1), int)), r"take y\[:, 0\]"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.Linear(4, 1)).init(0)(np.ones((5, 2, 3))), "Linear.*nn.TakeOutput"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.LayerNorm(4)).init(0)(np.ones((5, 2, 3))), "LayerNorm.*nn.TakeOutput"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.Dropout()).init(0)(np.ones((5, 2, 3))), "Dropout.*nn.TakeOutput"),
+])  # fmt: skip
+def test_habits_from_elsewhere_are_told_what_to_write(make, says):
+    with pytest.raises(ModelError, match=says):
+        make()

@@ -12,7 +12,7 @@ import numpy as np
 from retrograde import random
 from retrograde.errors import ModelError
 from retrograde.nn.initializers import draw_weight, get_initializer
-from retrograde.nn.module import Module, check_layers, check_probability, check_size, child_seeds, require
+from retrograde.nn.module import Module, check_layers, check_one_array, check_probability, check_size, child_seeds, require
 from retrograde.nn.pooling import Pooling
 
 
@@ -51,6 +51,7 @@ class Linear(Module):
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         weight = require(self.weight, self)
+        check_one_array(self, x)
         if np.ndim(x) == 0 or np.shape(x)[-1] != self.in_features:
             raise ModelError(f"{self!r} takes arrays whose last axis is {self.in_features}; this one has shape {np.shape(x)}")
         y = np.matmul(x, weight.T)
@@ -111,6 +112,7 @@ class Dropout(Module):
         self.p = float(p)
 
     def __call__(self, x: Any, key: Any = None) -> Any:
+        check_one_array(self, x)
         if key is None or self.p == 0.0:
             return x
         keep = random.bernoulli(key, 1.0 - self.p, np.shape(x))

@@ -105,9 +105,10 @@ def cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) ->
         _check_labels(target, np.shape(prediction)[1])
         return _mean(-np.take_along_axis(log_p, np.expand_dims(target, 1), -1)[:, 0], sample_weight)
     if np.shape(target) != np.shape(prediction):
+        hint = "; take y[:, 0]" if np.shape(target) == (np.shape(prediction)[0], 1) else ""
         raise ModelError(
             f"cross_entropy: for logits {np.shape(prediction)} the target must be integer labels of shape "
-            f"({np.shape(prediction)[0]},) or probabilities of the same shape; it is {target.dtype} {np.shape(target)}"
+            f"({np.shape(prediction)[0]},) or probabilities of the same shape; it is {target.dtype} {np.shape(target)}{hint}"
         )
     return _mean(-np.sum(log_p * target, axis=-1), sample_weight)
 
@@ -160,10 +161,13 @@ def get_loss(loss: str | Loss) -> Loss:
     >>> nn.losses.get_loss("squared_error") is nn.losses.mse
     True
     """
+    if isinstance(loss, type):
+        raise ModelError(f"a loss is an object, not its class: {loss.__name__}() instead of {loss.__name__}")
     if callable(loss):
         return loss
     if loss not in LOSSES:
         near = difflib.get_close_matches(str(loss), LOSSES, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass f(prediction, target)")
+        raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass an object such as "
+                         "nn.HuberLoss(), or any f(prediction, target)")  # fmt: skip
     return LOSSES[loss]

@@ -245,6 +245,10 @@ def _written(config: dict[str, Any], cls: type[Module] | None) -> str:
 def check_layers(name: str, layers: Any) -> tuple[Module, ...]:
     """The layers of a container, where each is a module."""
     for i, layer in enumerate(layers):
+        if isinstance(layer, type) and issubclass(layer, Module):
+            raise ModelError(f"{name}: layer {i} is a class, not a module; write {layer.__name__}(...), with its arguments")
+        if isinstance(layer, (list, tuple)):
+            raise ModelError(f"{name}: layer {i} is a {type(layer).__name__}; give layers one by one: {name}(*layers)")
         if not isinstance(layer, Module):
             raise ModelError(f"{name}: layer {i} is a {type(layer).__name__}, not a module; wrap a function f in nn.Lambda(f)")
     return tuple(layers)
@@ -262,6 +266,13 @@ def check_probability(module: Any, **values: Any) -> None:
     for name, value in values.items():
         if not 0.0 <= value < 1.0:
             raise ModelError(f"{type(module).__name__}: {name} is a probability in [0, 1); it is {value!r}")
+
+
+def check_one_array(module: Any, x: Any) -> None:
+    """Raise `ModelError` for what a recurrent layer or an attention returned whole."""
+    if isinstance(x, tuple):
+        raise ModelError(f"{module!r} takes one array; this is a tuple of {len(x)}. After a recurrent layer or an attention, "
+                         "which return (output, more), put nn.TakeOutput()")  # fmt: skip
 
 
 def require(array: Any, module: Module) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError
-from retrograde.nn.module import Module, check_size
+from retrograde.nn.module import Module, check_one_array, check_size
 
 
 class LayerNorm(Module):
@@ -157,6 +157,7 @@ def _eps(module: Any, eps: float) -> float:
 
 
 def _last_axes(module: Any, x: Any) -> tuple[int, ...]:
+    check_one_array(module, x)
     n = len(module.normalized_shape)
     if np.ndim(x) < n or tuple(np.shape(x)[np.ndim(x) - n :]) != module.normalized_shape:
         raise ModelError(f"{module!r} takes arrays whose last axes are {module.normalized_shape}; this one has {np.shape(x)}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,20 @@ __all__ = [
 ]  # fmt: skip
 
 
+class _Schedule:
+    """What all check: that each number is one."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.type == "float" and not isinstance(value, Real):
+                raise ModelError(f"{name}: {field.name} must be a number; it is {value!r}. A schedule goes into an optimizer: "
+                                 f"optim.Scheduled(optim.Adam(), {name}(1e-3, ...))")  # fmt: skip
+
+
 @dataclass(frozen=True)
-class StepLR:
+class StepLR(_Schedule):
     """lr * gamma^(step // step_size).
 
     >>> schedule = schedules.StepLR(0.1, step_size=10, gamma=0.5)
@@ -35,6 +48,7 @@ class StepLR:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, step_size=self.step_size)
 
     def __call__(self, step: Any) -> Any:
@@ -42,7 +56,7 @@ class StepLR:
 
 
 @dataclass(frozen=True)
-class MultiStepLR:
+class MultiStepLR(_Schedule):
     """lr * gamma^(how many milestones have been reached).
 
     >>> schedule = schedules.MultiStepLR(0.1, milestones=(10, 15))
@@ -59,7 +73,7 @@ class MultiStepLR:
 
 
 @dataclass(frozen=True)
-class ExponentialLR:
+class ExponentialLR(_Schedule):
     """lr * gamma^step.
 
     >>> schedule = schedules.ExponentialLR(0.1, gamma=0.9)
@@ -75,7 +89,7 @@ class ExponentialLR:
 
 
 @dataclass(frozen=True)
-class LinearLR:
+class LinearLR(_Schedule):
     """lr times a factor from start_factor to end_factor in total_iters steps, then constant: a warm-up.
 
     >>> schedule = schedules.LinearLR(0.1, start_factor=0.1, total_iters=10)
@@ -89,6 +103,7 @@ class LinearLR:
     total_iters: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -97,7 +112,7 @@ class LinearLR:
 
 
 @dataclass(frozen=True)
-class ConstantLR:
+class ConstantLR(_Schedule):
     """lr * factor for total_iters steps, then lr.
 
     >>> schedule = schedules.ConstantLR(0.1, factor=0.5, total_iters=10)
@@ -110,6 +125,7 @@ class ConstantLR:
     total_iters: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -117,7 +133,7 @@ class ConstantLR:
 
 
 @dataclass(frozen=True)
-class InverseSqrtLR:
+class InverseSqrtLR(_Schedule):
     """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3).
 
     >>> schedule = schedules.InverseSqrtLR(0.1, warmup_steps=100)
@@ -129,6 +145,7 @@ class InverseSqrtLR:
     warmup_steps: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, warmup_steps=self.warmup_steps)
 
     def __call__(self, step: Any) -> Any:
@@ -137,7 +154,7 @@ class InverseSqrtLR:
 
 
 @dataclass(frozen=True)
-class PolynomialLR:
+class PolynomialLR(_Schedule):
     """lr * (1 - step / total_iters)^power, then 0.
 
     >>> schedule = schedules.PolynomialLR(0.1, total_iters=10, power=2.0)
@@ -150,6 +167,7 @@ class PolynomialLR:
     power: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -157,7 +175,7 @@ class PolynomialLR:
 
 
 @dataclass(frozen=True)
-class CosineAnnealingLR:
+class CosineAnnealingLR(_Schedule):
     """From lr to eta_min in T_max steps along half a cosine, and back up after (I. Loshchilov and F. Hutter, 2017, eq. 5).
 
     >>> schedule = schedules.CosineAnnealingLR(0.1, T_max=100)
@@ -170,6 +188,7 @@ class CosineAnnealingLR:
     eta_min: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, T_max=self.T_max)
 
     def __call__(self, step: Any) -> Any:
@@ -177,7 +196,7 @@ class CosineAnnealingLR:
 
 
 @dataclass(frozen=True)
-class CosineAnnealingWarmRestarts:
+class CosineAnnealingWarmRestarts(_Schedule):
     """From lr to eta_min along half a cosine, again and again: in T_0 steps, then in T_mult times as many, and so on.
 
     I. Loshchilov and F. Hutter (2017), equation 5.
@@ -193,6 +212,7 @@ class CosineAnnealingWarmRestarts:
     eta_min: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, T_0=self.T_0, T_mult=self.T_mult)
 
     def __call__(self, step: Any) -> Any:
@@ -207,7 +227,7 @@ class CosineAnnealingWarmRestarts:
 
 
 @dataclass(frozen=True)
-class CyclicLR:
+class CyclicLR(_Schedule):
     """From base_lr to max_lr in step_size_up steps and back in step_size_down, again and again (L. Smith, 2017).
 
     The rise over base_lr is halved with each cycle for "triangular2", and times gamma^step for "exp_range".
@@ -225,6 +245,7 @@ class CyclicLR:
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, step_size_up=self.step_size_up, step_size_down=self._down)
         if self.mode not in ("triangular", "triangular2", "exp_range"):
             raise ModelError(f'CyclicLR: mode is "triangular", "triangular2" or "exp_range", not {self.mode!r}')
@@ -242,7 +263,7 @@ class CyclicLR:
 
 
 @dataclass(frozen=True)
-class OneCycleLR:
+class OneCycleLR(_Schedule):
     """From max_lr / div_factor up to max_lr, then down to that over final_div_factor, by cosines or lines (L. Smith, 2018).
 
     The way up takes pct_start of total_steps. After total_steps the rate stays. In `fit` the steps are updates: epochs times
@@ -261,6 +282,7 @@ class OneCycleLR:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_steps=self.total_steps)
         if self.anneal_strategy not in ("cos", "linear"):
             raise ModelError(f'OneCycleLR: anneal_strategy is "cos" or "linear", not {self.anneal_strategy!r}')
@@ -280,7 +302,7 @@ class OneCycleLR:
 
 
 @dataclass(frozen=True)
-class SequentialLR:
+class SequentialLR(_Schedule):
     """One schedule after the other, each counting from the milestone where it begins: a warm-up, then another.
 
     >>> warm_up, rest = schedules.LinearLR(0.1, 0.1, total_iters=10), schedules.CosineAnnealingLR(0.1, 90)
