@@ -59,7 +59,7 @@ def main():
     forecasts = {
         "persistence": X_test[:, -1:],
         "linear forecast": linear_forecast(X, y, X_test),
-        "GRU": run.model(X_test[:, :, np.newaxis].astype(np.float32)),
+        "GRU": run.model(X_test[:, :, np.newaxis]),
     }
     print(f"{AHEAD} steps ahead, on the {len(y_test)} windows after those of training")
     for name, forecast in forecasts.items():

@@ -41,7 +41,7 @@ def mean_and_variance():
 
 def mixture(members, x):
     """Mean, variance and disagreement of the members' equal mixture: Var = E[Var] + Var[E]."""
-    means, variances = (np.stack(values) for values in zip(*(member(x.astype(np.float32)) for member in members)))
+    means, variances = (np.stack(values) for values in zip(*(member(x) for member in members)))
     disagreement = means.var(axis=0)
     return means.mean(axis=0), variances.mean(axis=0) + disagreement, disagreement
 
