@@ -47,7 +47,45 @@ def test_linear_and_sequential():
     assert net.num_parameters == 3 * 4 + 4 + 4 * 2
     assert [leaf.dtype for leaf in tree_leaves(net)] == [np.float64] * 3
     assert type(tree_map(lambda a: a * 2, net)) is nn.Sequential
-    assert len(net) == 3 and "Linear(in_features=3" in repr(net)
+    assert len(net) == 3 and "(0): Linear(3, 4)\n" in repr(net)
+
+
+def test_a_layer_is_shown_as_the_call_that_makes_it():
+    layers = [
+        "Linear(3, 4)", "Linear(3, 4, bias=False, init='he_normal')", "Conv2d(1, 8, 3, padding='same')",
+        "Conv2d(1, 8, (3, 5), stride=2)", "AdaptiveAvgPool2d((1, 2))", "Dropout()", "Dropout(p=0.25)", "LayerNorm((3, 4))",
+        "GRU(1, 8, batch_first=True)", "Threshold(0.1, 20.0)", "TransformerEncoderLayer(8, 2, activation=Mish())",
+    ]  # fmt: skip
+    assert [repr(eval(f"nn.{text}".replace("=Mish", "=nn.Mish"))) for text in layers] == layers
+
+
+def test_containers_are_shown_one_layer_a_line():
+    both = nn.Parallel(nn.Linear(4, 2), nn.Sequential(nn.Tanh(), nn.Linear(4, 2)), combine="sum")
+    assert repr(nn.Sequential(both, nn.Residual(nn.ReLU()), nn.Sequential())) == """\
+Sequential(
+  (0): Parallel(
+    (0): Linear(4, 2)
+    (1): Sequential(
+      (0): Tanh()
+      (1): Linear(4, 2)
+    )
+    combine='sum'
+  )
+  (1): Residual(
+    (0): ReLU()
+  )
+  (2): Sequential()
+)"""
+
+
+def test_a_module_of_ones_own_can_be_shown_whatever_it_keeps():
+    class Head(nn.Module):
+        dynamic = ("inner",)
+
+        def __init__(self, width):
+            self.inner = nn.Linear(width, 1)
+
+    assert repr(Head(3)) == "Head(...)"
 
 
 def test_same_seed_same_bits_and_a_longer_net_begins_alike():
@@ -174,3 +212,18 @@ def test_initializers_look_through_what_only_passes_values_on():
     assert np.std(nn.Sequential(nn.Linear(400, 400), nn.Dropout()).init(0)[0].weight) == pytest.approx(none, rel=0.02)
     lecun = nn.Sequential(nn.Linear(400, 400, init="lecun_normal"), nn.ReLU()).init(0)
     assert np.std(lecun[0].weight) == pytest.approx(none, rel=0.02), "LeCun's variance, whatever follows"
+
+
+@pytest.mark.parametrize("make, says", [
+    (lambda: nn.Sequential(nn.Linear(4, 2), nn.ReLU), "layer 1 is a class, not a module; write ReLU"),
+    (lambda: nn.Sequential([nn.Linear(4, 2), nn.ReLU()]), r"layer 0 is a list; .*Sequential\(\*layers\)"),
+    (lambda: nn.losses.get_loss(nn.MSELoss), r"MSELoss\(\) instead of MSELoss"),
+    (lambda: nn.losses.get_loss("nll"), r"nn.HuberLoss\(\)"),
+    (lambda: nn.losses.cross_entropy(np.ones((5, 2)), np.ones((5, 1), int)), r"take y\[:, 0\]"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.Linear(4, 1)).init(0)(np.ones((5, 2, 3))), "Linear.*nn.TakeOutput"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.LayerNorm(4)).init(0)(np.ones((5, 2, 3))), "LayerNorm.*nn.TakeOutput"),
+    (lambda: nn.Sequential(nn.GRU(3, 4), nn.Dropout()).init(0)(np.ones((5, 2, 3))), "Dropout.*nn.TakeOutput"),
+])  # fmt: skip
+def test_habits_from_elsewhere_are_told_what_to_write(make, says):
+    with pytest.raises(ModelError, match=says):
+        make()

@@ -104,3 +104,11 @@ def test_bad_settings_and_names():
     with pytest.raises(ModelError, match="did you mean 'adam'"):
         optim.get_optimizer("addam")
     assert optim.get_optimizer("adam", 0.5) == optim.Adam(0.5)
+
+
+def test_a_schedule_around_an_optimizer_is_told_that_it_goes_inside():
+    with pytest.raises(ModelError, match=r"CosineAnnealingLR: lr must be a number; .*optim.Scheduled"):
+        optim.schedules.CosineAnnealingLR(optim.Adam(), 100)
+    with pytest.raises(ModelError, match="ExponentialLR: gamma must be a number"):
+        optim.schedules.ExponentialLR(0.1, "0.9")
+    assert optim.schedules.StepLR(np.float32(0.5), 10)(0) == 0.5

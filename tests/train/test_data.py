@@ -174,3 +174,24 @@ def test_batches_that_are_tables_and_partitions_that_are_columns(tmp_path):
         table[part::2][["a", "b", "y"]].to_parquet(tmp_path / "hive" / f"c={part}" / "0.parquet", index=False)
     ordered = pd.concat([table[part::2].assign(c=float(part)) for part in (0, 1)])[["a", "b", "c", "y"]]
     assert bits(rg.fit(nn.Linear(3, 1), tmp_path / "hive", **settings)) == bits(rg.fit(nn.Linear(3, 1), ordered, **settings))
+
+
+TIME_FIRST = {
+    "recurrent": nn.Sequential(nn.GRU(3, 4), nn.TakeOutput(), nn.Linear(4, 1)),
+    "behind what keeps the axes": nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.Dropout()), nn.LSTM(3, 4), nn.TakeOutput()),
+    "encoder": nn.TransformerEncoder(nn.TransformerEncoderLayer(3, 1, 4), 1),
+}
+
+
+@pytest.mark.parametrize("net", TIME_FIRST.values(), ids=TIME_FIRST)
+def test_points_are_no_steps_of_time(net):
+    with pytest.raises(ModelError, match="batch_first=True"):
+        rg.fit(net, (np.ones((6, 5, 3)), np.ones((6, 5, 1))), batch_size=2, epochs=1)
+
+
+def test_a_whole_array_in_its_order_may_be_in_time():
+    series, target = np.ones((6, 5, 3)), np.ones((6, 5, 1))
+    run = rg.fit(TIME_FIRST["recurrent"], (series, target), batch_size=None, shuffle=False, epochs=1, compiled=False)
+    assert run.model(series).shape == (6, 5, 1)
+    turned = nn.Sequential(nn.Lambda(lambda x: np.swapaxes(x, 0, 1)), nn.GRU(3, 1), nn.TakeOutput(-1, batch_first=False))
+    rg.fit(turned, (series, target[:, 0]), batch_size=2, epochs=1, compiled=False)

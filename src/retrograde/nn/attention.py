@@ -21,9 +21,15 @@ def scaled_dot_product_attention(
 ) -> Any:  # fmt: skip
     """softmax(query @ key.T * scale + mask) @ value, for (..., L, E), (..., S, E) and (..., S, D); scale is 1 / sqrt(E).
 
-    attn_mask broadcasts to (..., L, S): booleans, True where a query may look, or floats that are added. `is_causal` lets query i
-    look at keys 0 to i. A query that may look nowhere gets zeros. Dropout of the weights needs a random key, `rng`; without one
-    there is none.
+    A. Vaswani et al. (2017), eq. 1. attn_mask broadcasts to (..., L, S): booleans, True where a query may look, or floats that
+    are added. `is_causal` lets query i look at keys 0 to i. A query that may look nowhere gets zeros. Dropout of the weights
+    needs a random key, `rng`; without one there is none. Raises `ModelError` for shapes or masks that do not fit.
+
+    >>> query, key, value = np.ones((2, 3, 8)), np.ones((2, 5, 8)), np.ones((2, 5, 4))
+    >>> nn.scaled_dot_product_attention(query, key, value).shape
+    (2, 3, 4)
+    >>> nn.scaled_dot_product_attention(query, key, value, attn_mask=np.arange(5) < 4).shape
+    (2, 3, 4)
     """
     allowed, added = (attn_mask, None) if _is_bool(attn_mask, "attn_mask") else (None, attn_mask)
     return _attend(query, key, value, allowed, added, is_causal, scale, dropout_p, rng)[0]
@@ -71,8 +77,18 @@ def _is_bool(mask: Any, name: str) -> bool:
 class MultiheadAttention(Module):
     """`num_heads` attentions side by side, each of embed_dim / num_heads features, between learned projections.
 
-    Parameters have PyTorch's names and shapes: in_proj_weight (3 embed_dim, embed_dim), or q_, k_ and v_proj_weight where `kdim`
-    or `vdim` differ from embed_dim; in_proj_bias (3 embed_dim,); out_proj. PyTorch's add_bias_kv and add_zero_attn are not here.
+    A. Vaswani et al. (2017), section 3.2.2. Called as `layer(query)` or `layer(query, keys, values)`, of shapes (L, batch,
+    embed_dim) and (S, batch, kdim or vdim), batch first with `batch_first`; returns (output, weights). Parameters have PyTorch's
+    names and shapes: in_proj_weight (3 embed_dim, embed_dim), or q_, k_ and v_proj_weight where `kdim` or `vdim` differ from
+    embed_dim; in_proj_bias (3 embed_dim,); out_proj. PyTorch's add_bias_kv and add_zero_attn are not here. Raises `ModelError`
+    for shapes and masks that do not fit.
+
+    >>> layer, x = nn.MultiheadAttention(8, num_heads=2, batch_first=True).init(0), np.ones((5, 12, 8))
+    >>> output, weights = layer(x)
+    >>> output.shape, weights.shape
+    ((5, 12, 8), (5, 12, 12))
+    >>> layer(x, np.ones((5, 20, 8)), need_weights=False)[0].shape
+    (5, 12, 8)
     """
 
     dynamic = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias", "out_proj")

@@ -15,11 +15,19 @@ import numpy as np
 from retrograde import random
 from retrograde.errors import ModelError
 
+__all__ = ["brightness", "compose", "contrast", "cutout", "random_crop", "random_flip"]
+
 Augmentation = Callable[[Any, Any], Any]
 
 
 def compose(*augmentations: Augmentation) -> Augmentation:
-    """One after another, each with a key of its own."""
+    """One augmentation after another, each with a key of its own: f(x, key), as `fit(augment=f)` takes it.
+
+    >>> x = np.ones((5, 3, 8, 8))
+    >>> augment = nn.augment.compose(nn.augment.random_crop(1), nn.augment.random_flip())
+    >>> augment(x, rg.random.key(0)).shape
+    (5, 3, 8, 8)
+    """
 
     def composed(x: Any, key: Any) -> Any:
         for i, augmentation in enumerate(augmentations):
@@ -30,7 +38,16 @@ def compose(*augmentations: Augmentation) -> Augmentation:
 
 
 def random_crop(padding: int) -> Augmentation:
-    """Padded with `padding` zeros on each side and cropped to the old size at random: shifted by up to that many pixels."""
+    """Padded with `padding` zeros on each side and cropped to the old size at random: shifted by up to that many pixels.
+
+    Each image (batch, channels, height, width) by a shift of its own. Raises `ModelError` for a padding below 0.
+
+    >>> x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    >>> nn.augment.random_crop(1)(x, rg.random.key(1))[0, 0]
+    array([[4., 5., 6.],
+           [7., 8., 9.],
+           [0., 0., 0.]])
+    """
     _check("random_crop", padding=(padding, isinstance(padding, int) and padding >= 0))
 
     def crop(x: Any, key: Any) -> Any:
@@ -44,7 +61,16 @@ def random_crop(padding: int) -> Augmentation:
 
 
 def random_flip(p: float = 0.5, axis: int = -1) -> Augmentation:
-    """Mirrored with probability p, left to right; with axis=-2 upside down."""
+    """Mirrored with probability p, left to right; with axis=-2 upside down.
+
+    Each image (batch, channels, height, width) for itself. Raises `ModelError` for a p outside [0, 1] and for other axes.
+
+    >>> x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    >>> nn.augment.random_flip(p=1.0)(x, rg.random.key(0))[0, 0]
+    array([[3., 2., 1.],
+           [6., 5., 4.],
+           [9., 8., 7.]])
+    """
     _check("random_flip", p=(p, 0 <= p <= 1), axis=(axis, axis in (-1, -2, 2, 3)))
 
     def flip(x: Any, key: Any) -> Any:
@@ -54,7 +80,16 @@ def random_flip(p: float = 0.5, axis: int = -1) -> Augmentation:
 
 
 def cutout(size: int) -> Augmentation:
-    """A square of size x size pixels, with its center anywhere in the image, becomes 0 (T. DeVries and G. Taylor, 2017)."""
+    """A square of size x size pixels, with its center anywhere in the image, becomes 0 (T. DeVries and G. Taylor, 2017).
+
+    In each image (batch, channels, height, width) another one. Raises `ModelError` for a size below 1.
+
+    >>> x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    >>> nn.augment.cutout(2)(x, rg.random.key(0))[0, 0]
+    array([[1., 0., 0.],
+           [4., 0., 0.],
+           [7., 8., 9.]])
+    """
     _check("cutout", size=(size, isinstance(size, int) and size > 0))
 
     def cut(x: Any, key: Any) -> Any:
@@ -71,7 +106,16 @@ def cutout(size: int) -> Augmentation:
 
 
 def brightness(amount: float) -> Augmentation:
-    """A number from [-amount, amount) added to all of an image."""
+    """A number from [-amount, amount) added to all of an image.
+
+    For each image (batch, channels, height, width) another one. Raises `ModelError` for an amount below 0.
+
+    >>> x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    >>> (nn.augment.brightness(0.5)(x, rg.random.key(0)) - x)[0, 0].round(2)
+    array([[-0.1, -0.1, -0.1],
+           [-0.1, -0.1, -0.1],
+           [-0.1, -0.1, -0.1]])
+    """
     _check("brightness", amount=(amount, 0 <= amount < np.inf))
 
     def brighten(x: Any, key: Any) -> Any:
@@ -81,7 +125,15 @@ def brightness(amount: float) -> Augmentation:
 
 
 def contrast(amount: float) -> Augmentation:
-    """What an image differs by from the mean of its pixels (of all channels), times a number from [1 - amount, 1 + amount)."""
+    """What an image differs by from the mean of its pixels (of all channels), times a number from [1 - amount, 1 + amount).
+
+    For each image (batch, channels, height, width) another one. Raises `ModelError` for an amount below 0.
+
+    >>> x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    >>> y = nn.augment.contrast(0.5)(x, rg.random.key(0))
+    >>> y.mean().round(6), (y.std() / x.std()).round(2)
+    (np.float64(5.0), np.float64(0.9))
+    """
     _check("contrast", amount=(amount, 0 <= amount < np.inf))
 
     def stretch(x: Any, key: Any) -> Any:

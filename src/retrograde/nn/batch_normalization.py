@@ -42,14 +42,7 @@ class _ByChannel(Module):
 
 
 class _BatchNorm(_ByChannel):
-    """(x - mean) / sqrt(var + eps) * weight + bias by channel (S. Ioffe and C. Szegedy, 2015, algorithm 1), as PyTorch's.
-
-    In training (called with a key) mean and variance are those of the batch, and `net.apply` and `fit` move the running ones on:
-    running = (1 - momentum) running + momentum batch's, the variance unbiased; with `momentum=None` they are the averages of all
-    batches so far. Otherwise, and where they are frozen, x is standardized by the running ones. With
-    `track_running_stats=False` there are none and the batch's serve always. A batch of one number a channel has no variance:
-    `ModelError`, as in PyTorch.
-    """
+    """What `BatchNorm1d` and `BatchNorm2d` share."""
 
     dynamic = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     buffers = ("running_mean", "running_var", "num_batches_tracked")
@@ -112,22 +105,40 @@ class _BatchNorm(_ByChannel):
 
 
 class BatchNorm1d(_BatchNorm):
-    """`_BatchNorm` of (batch, num_features) or (batch, num_features, length)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias by channel (S. Ioffe and C. Szegedy, 2015, algorithm 1), as PyTorch's.
+
+    x is (batch, num_features) or (batch, num_features, length), else `ModelError` is raised.
+
+    In training (called with a key) mean and variance are those of the batch, and `net.apply` and `fit` move the running ones on:
+    running = (1 - momentum) running + momentum batch's, the variance unbiased; with `momentum=None` they are the averages of all
+    batches so far. Otherwise, and where they are frozen, x is standardized by the running ones. With `track_running_stats=False`
+    there are none and the batch's serve always. A batch of one number a channel has no variance: `ModelError`, as in PyTorch.
+
+    >>> net, x = nn.BatchNorm1d(2).init(0), np.array([[0.0, 10.0], [2.0, 30.0]])
+    >>> net(x, key=rg.random.key(0)).round(2)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> y, net = net.apply(x, rg.random.key(0))
+    >>> net.running_mean, net.running_var.round(2)
+    (array([0.1, 2. ], dtype=float32), array([ 1.1, 20.9], dtype=float32))
+    """
 
     ranks = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """`_BatchNorm` of (batch, num_features, height, width)."""
+    """`BatchNorm1d` of images: (batch, num_features, height, width), each channel standardized over batch, height and width.
+
+    >>> net = nn.BatchNorm2d(3).init(0)
+    >>> net(np.ones((5, 3, 4, 4))).shape, net.weight.shape, net.running_mean.shape
+    ((5, 3, 4, 4), (3,), (3,))
+    """
 
     ranks = (4,)
 
 
 class _InstanceNorm(_ByChannel):
-    """(x - mean) / sqrt(var + eps) by point and channel (D. Ulyanov et al., 2016); with `affine` * weight + bias.
-
-    Without running statistics, in training and after it alike.
-    """
+    """What `InstanceNorm1d` and `InstanceNorm2d` share."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False):
         super().__init__(num_features, eps, affine)
@@ -139,12 +150,24 @@ class _InstanceNorm(_ByChannel):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """`_InstanceNorm` of (batch, num_features, length)."""
+    """(x - mean) / sqrt(var + eps) by point and channel (D. Ulyanov et al., 2016); with `affine` * weight + bias.
+
+    x is (batch, num_features, length), else `ModelError` is raised. Without running statistics, in training and after it alike.
+
+    >>> nn.InstanceNorm1d(3)(np.ones((5, 3, 8))).shape
+    (5, 3, 8)
+    """
 
     ranks = (3,)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """`_InstanceNorm` of (batch, num_features, height, width)."""
+    """`InstanceNorm1d` of images: (batch, num_features, height, width).
+
+    >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> nn.InstanceNorm2d(1)(x).round(2)
+    array([[[[-1.34, -0.45],
+             [ 0.45,  1.34]]]])
+    """
 
     ranks = (4,)

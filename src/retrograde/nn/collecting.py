@@ -18,13 +18,37 @@ _open: ContextVar[dict[int, tuple[Module, dict[str, Any]]] | None] = ContextVar(
 
 
 def noted(layer: Module, name: str) -> Any:
-    """What the layer's buffer is now: as noted last, or as it was when the call began."""
+    """What the layer's buffer is now: as noted last, or as it was when the call began.
+
+    Raises `LeakedTracerError` if it was noted inside a loop, a branch or the like, out of which it cannot come.
+
+    >>> layer = nn.BatchNorm1d(2).init(0)
+    >>> nn.noted(layer, "running_mean")
+    array([0., 0.], dtype=float32)
+    """
     value = (_open.get() or {}).get(id(layer), (layer, {}))[1].get(name, getattr(layer, name))
     return _whole(layer, name, value)
 
 
 def note(layer: Module, **buffers: Any) -> None:
-    """Say what the layer's buffers are from now on; frozen ones stay, and without an `apply` around nobody asks."""
+    """Say what the layer's buffers are from now on; frozen ones stay, and without an `apply` around nobody asks.
+
+    Raises `ModelError` for a name that is none of its `buffers`.
+
+    >>> class Count(nn.Module):
+    ...     dynamic = buffers = ("seen",)
+    ...
+    ...     def __init__(self):
+    ...         self.seen = np.zeros((), np.int64)
+    ...
+    ...     def __call__(self, x, key=None):
+    ...         if key is not None:
+    ...             nn.note(self, seen=nn.noted(self, "seen") + len(x))
+    ...         return x
+    >>> _, moved = Count().apply(np.ones((5, 3)), rg.random.key(0))
+    >>> moved.seen
+    np.int64(5)
+    """
     for name in buffers:
         if name not in layer.buffers:
             raise ModelError(f"{layer!r} has no buffer {name!r}; it has {layer.buffers}. Name it in `buffers` and in `dynamic`")

@@ -9,13 +9,20 @@ import numpy as np
 
 from retrograde import random
 from retrograde.errors import ModelError
-from retrograde.nn.layers import Sequential
+from retrograde.nn.layers import Sequential, stacked
 from retrograde.nn.module import Module, check_layers
 from retrograde.tree import tree_map
 
 
 class Residual(Sequential):
-    """x + f(x), where f is the layers one after another (K. He et al., 2016, eq. 1); f keeps the shape of x."""
+    """x + f(x), where f is the layers one after another (K. He et al., 2016, eq. 1).
+
+    f must keep the shape of x, else `ModelError` is raised.
+
+    >>> block = nn.Residual(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 4)).init(0)
+    >>> block(np.ones((5, 4))).shape
+    (5, 4)
+    """
 
     def config(self) -> dict[str, Any]:
         return {"type": "Residual", "layers": [layer.config() for layer in self.layers]}
@@ -26,12 +33,18 @@ class Residual(Sequential):
             raise ModelError(f"Residual: its layers make {np.shape(y)} of an input of shape {np.shape(x)}; they must keep it")
         return x + y
 
-    def __repr__(self) -> str:
-        return "Residual" + super().__repr__().removeprefix("Sequential")
-
 
 class Parallel(Module):
-    """The same input through each layer; the outputs joined along `dim` ("concat"), added ("sum") or as a "tuple"."""
+    """The same input through each layer; the outputs joined along `dim` ("concat"), added ("sum") or as a "tuple".
+
+    Raises `ModelError` for outputs that cannot be added, and for another `combine`.
+
+    >>> x, a, b = np.ones((5, 4)), nn.Linear(4, 2), nn.Linear(4, 3)
+    >>> nn.Parallel(a, b).init(0)(x).shape
+    (5, 5)
+    >>> [y.shape for y in nn.Parallel(a, b, combine="tuple").init(0)(x)]
+    [(5, 2), (5, 3)]
+    """
 
     dynamic = ("layers",)
     unnamed = ("layers",)
@@ -62,12 +75,21 @@ class Parallel(Module):
             total = total + y
         return total
 
+    def __repr__(self) -> str:
+        return stacked(self, f"combine={self.combine!r}")
+
 
 class Lambda(Module):
     """Any NumPy code as a layer: f(x); or, given a pytree of arrays to train, f(params, x).
 
     The arrays are where training starts; they take the network's dtype. A file holds no code: such a network cannot be saved by
     `save`, but its arrays can.
+
+    >>> nn.Lambda(np.sin)(np.zeros((2, 3))).shape
+    (2, 3)
+    >>> wave = nn.Lambda(lambda p, x: p["height"] * np.sin(x), {"height": 2.0}).init(0)
+    >>> wave(np.array([0.0, np.pi / 2])), wave.num_parameters
+    (array([0., 2.]), 1)
     """
 
     dynamic = ("params",)

@@ -117,15 +117,30 @@ class _Transposed(_Convolution):
 class Conv1d(_Plain):
     """A kernel slid over (batch, in_channels, length): weight (out_channels, in_channels / groups, kernel), bias zeros at first.
 
-    `padding` is a number, "same" or "valid"; `padding_mode` says what lies beyond: "zeros", "reflect", "replicate", "circular".
-    `init` names an initializer; by default it is the right one for the activation that follows in a `Sequential`.
+    The output is (batch, out_channels, (length + 2 padding - dilation (kernel - 1) - 1) // stride + 1). `padding` is a number,
+    "same" or "valid"; `padding_mode` says what lies beyond: "zeros", "reflect", "replicate", "circular". `init` names an
+    initializer; by default it is the right one for the activation that follows in a `Sequential`. Raises `ModelError` for
+    settings or arrays that do not fit.
+
+    >>> layer = nn.Conv1d(3, 8, kernel_size=5, stride=2, padding=2).init(0)
+    >>> layer(np.ones((10, 3, 32))).shape, layer.weight.shape
+    ((10, 8, 16), (8, 3, 5))
+    >>> nn.Conv1d(3, 8, 5, padding="same").init(0)(np.ones((10, 3, 32))).shape
+    (10, 8, 32)
     """
 
     axes = 1
 
 
 class Conv2d(_Plain):
-    """A kernel slid over (batch, in_channels, height, width); settings are one number or a pair. Otherwise as `Conv1d`."""
+    """A kernel slid over (batch, in_channels, height, width); settings are one number or a pair. Otherwise as `Conv1d`.
+
+    >>> layer = nn.Conv2d(1, 8, kernel_size=3, padding="same").init(0)
+    >>> layer(np.ones((10, 1, 28, 28))).shape, layer.weight.shape
+    ((10, 8, 28, 28), (8, 1, 3, 3))
+    >>> nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8).init(0)(np.ones((10, 8, 28, 28))).shape
+    (10, 8, 14, 14)
+    """
 
     axes = 2
 
@@ -133,14 +148,24 @@ class Conv2d(_Plain):
 class ConvTranspose1d(_Transposed):
     """The transpose of a convolution, from its places to those it came from: weight (in_channels, out_channels / groups, kernel).
 
-    `output_padding` says which of the lengths that a stride maps to one is meant.
+    The output has length (length - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1; `output_padding` says
+    which of the lengths that a stride maps to one is meant. Raises `ModelError` for settings or arrays that do not fit.
+
+    >>> layer = nn.ConvTranspose1d(8, 3, kernel_size=4, stride=2, padding=1).init(0)
+    >>> layer(np.ones((10, 8, 16))).shape, layer.weight.shape
+    ((10, 3, 32), (8, 3, 4))
     """
 
     axes = 1
 
 
 class ConvTranspose2d(_Transposed):
-    """The transpose of a convolution over (batch, in_channels, height, width). Otherwise as `ConvTranspose1d`."""
+    """The transpose of a convolution over (batch, in_channels, height, width). Otherwise as `ConvTranspose1d`.
+
+    >>> layer = nn.ConvTranspose2d(8, 1, kernel_size=4, stride=2, padding=1).init(0)
+    >>> layer(np.ones((10, 8, 14, 14))).shape, layer.weight.shape
+    ((10, 1, 28, 28), (8, 1, 4, 4))
+    """
 
     axes = 2
 

@@ -55,14 +55,26 @@ class Criterion:
 
 
 class MSELoss(Criterion):
-    """(f - y)^2."""
+    """(f - y)^2 of a prediction and a target of one shape, or `ModelError` is raised.
+
+    >>> f, y = np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]])
+    >>> nn.MSELoss()(f, y), nn.MSELoss(reduction="none")(f, y).ravel()
+    (np.float64(2.5), array([1., 4.]))
+    >>> nn.MSELoss()(f, y, sample_weight=np.array([3.0, 1.0]))
+    np.float64(1.75)
+    """
 
     def each(self, f: Any, y: Any) -> Any:
         return np.square(f - y)
 
 
 class L1Loss(Criterion):
-    """|f - y|; derivative 0 at 0."""
+    """|f - y|; derivative 0 at 0. A prediction and a target of one shape.
+
+    >>> f, y = np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]])
+    >>> nn.L1Loss()(f, y), rg.grad(nn.L1Loss())(f, y).ravel()
+    (np.float64(1.5), array([-0.5,  0.5]))
+    """
 
     def each(self, f: Any, y: Any) -> Any:
         return np.abs(f - y)
@@ -70,7 +82,14 @@ class L1Loss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class HuberLoss(Criterion):
-    """Half the square within delta, delta (|f - y| - delta / 2) beyond (P. Huber, 1964)."""
+    """Half the square within delta, delta (|f - y| - delta / 2) beyond (P. Huber, 1964): one outlier pulls no harder than delta.
+
+    A prediction and a target of one shape. delta <= 0 raises `ModelError`.
+
+    >>> f, y = np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]])
+    >>> nn.HuberLoss(delta=1.5)(f, y), rg.grad(nn.HuberLoss(delta=1.5))(f, y).ravel()
+    (np.float64(1.1875), array([-0.5 ,  0.75]))
+    """
 
     delta: float = 1.0
 
@@ -85,7 +104,14 @@ class HuberLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class SmoothL1Loss(Criterion):
-    """(f - y)^2 / (2 beta) within beta, |f - y| - beta / 2 beyond; beta = 0 is `L1Loss`."""
+    """(f - y)^2 / (2 beta) within beta, |f - y| - beta / 2 beyond; beta = 0 is `L1Loss` (R. Girshick, 2015, eq. 3).
+
+    A prediction and a target of one shape. beta < 0 raises `ModelError`.
+
+    >>> f, y = np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]])
+    >>> nn.SmoothL1Loss(beta=0.5)(f, y), rg.grad(nn.SmoothL1Loss(beta=0.5))(f, y).ravel()
+    (np.float64(1.25), array([-0.5,  0.5]))
+    """
 
     beta: float = 1.0
 
@@ -103,7 +129,14 @@ class SmoothL1Loss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class QuantileLoss(Criterion):
-    """max(q (y - f), (q - 1) (y - f)), which the q-th quantile of y minimizes (R. Koenker and G. Bassett, 1978)."""
+    """max(q (y - f), (q - 1) (y - f)), which the q-th quantile of y minimizes (R. Koenker and G. Bassett, 1978).
+
+    A prediction and a target of one shape. A q outside (0, 1) raises `ModelError`.
+
+    >>> y, guesses = np.arange(1.0, 101.0), np.array([50.0, 90.0, 99.0])
+    >>> [nn.QuantileLoss(q=0.9)(np.full_like(y, f), y).round(2) for f in guesses]
+    [np.float64(12.7), np.float64(4.5), np.float64(4.86)]
+    """
 
     q: float = 0.5
 
@@ -118,7 +151,14 @@ class QuantileLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class PoissonNLLLoss(Criterion):
-    """exp(f) - y f, or f - y log(f + eps) with `log_input=False`; `full` adds Stirling's term of log y! where y > 1."""
+    """exp(f) - y f, or f - y log(f + eps) with `log_input=False`; `full` adds Stirling's term of log y! where y > 1.
+
+    f is the logarithm of the rate (the rate with `log_input=False`), y the counts, of one shape.
+
+    >>> log_rate, counts = np.log([[1.0], [4.0]]), np.array([[1], [4]])
+    >>> nn.PoissonNLLLoss()(log_rate, counts).round(3), rg.grad(nn.PoissonNLLLoss())(log_rate, counts).ravel().round(3) + 0.0
+    (np.float64(-0.273), array([0., 0.]))
+    """
 
     log_input: bool = True
     full: bool = False
@@ -136,7 +176,12 @@ class PoissonNLLLoss(Criterion):
 class GaussianNLLLoss(Criterion):
     """(log v + (f - y)^2 / v) / 2 with v = max(var, eps), which no derivative sees clamped; `full` adds log(2 pi) / 2.
 
-    Called as (input, target, var), or ((input, var), target) in `fit`, where the network returns both.
+    D. Nix and A. Weigend (1994). Called as (input, target, var), all of one shape, or ((input, var), target) in `fit`, where the
+    network returns both. A negative variance raises `ModelError`.
+
+    >>> mean, y, variance = np.zeros((2, 1)), np.array([[0.5], [2.0]]), np.array([[0.25], [4.0]])
+    >>> nn.GaussianNLLLoss()(mean, y, variance).round(3), nn.GaussianNLLLoss()((mean, variance), y).round(3)
+    (np.float64(0.5), np.float64(0.5))
     """
 
     full: bool = False

@@ -19,6 +19,10 @@ class Embedding(Module):
     Weights start standard normal; row `padding_idx` starts at zero and never gets a gradient. x may be of a floating dtype (as
     `fit` makes it) as long as its numbers are whole. A number that names no row raises `DataError`; in compiled code, where
     nothing can be raised, its row is NaN.
+
+    >>> layer = nn.Embedding(10, 4, padding_idx=0).init(0)
+    >>> layer(np.array([[1, 2, 0], [9, 0, 0]])).shape, layer(np.array([0]))
+    ((2, 3, 4), array([[0., 0., 0., 0.]], dtype=float32))
     """
 
     dynamic = ("weight",)
@@ -61,7 +65,12 @@ class Bilinear(Module):
     """y_k = x1 @ weight[k] @ x2 + bias_k, for x1 (..., in1_features), x2 (..., in2_features).
 
     weight is (out_features, in1_features, in2_features). Both start uniform on (-a, a), a = 1 / sqrt(in1_features), as PyTorch's
-    do. The two inputs may also come as one pair, as from `nn.Parallel(..., combine="tuple")`.
+    do. The two inputs may also come as one pair, as from `nn.Parallel(..., combine="tuple")`. Raises `ModelError` for other
+    widths.
+
+    >>> layer = nn.Bilinear(3, 4, 2).init(0)
+    >>> layer(np.ones((5, 3)), np.ones((5, 4))).shape, layer.weight.shape
+    ((5, 2), (2, 3, 4))
     """
 
     dynamic = ("weight", "bias")

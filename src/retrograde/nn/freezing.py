@@ -20,12 +20,21 @@ def freeze(net: Any, *names: str) -> Any:
 
     Names are those of `state_dict` or how they begin: "0", "2.weight". Running statistics are held with the rest of their layer,
     which then standardizes by them in training, too. Raises `ModelError` for a name that the network does not have.
+
+    >>> net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).init(0)
+    >>> net.num_parameters, nn.freeze(net, "0").num_parameters, nn.freeze(net, "0", "2.bias").num_parameters
+    (50, 18, 16)
     """
     return _marked(net, names, lambda own, chosen: own | chosen)
 
 
 def unfreeze(net: Any, *names: str) -> Any:
-    """A copy of `net` in which these are trained again; see `freeze`."""
+    """A copy of `net` in which these are trained again; see `freeze`.
+
+    >>> net = nn.freeze(nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 2)).init(0))
+    >>> net.num_parameters, nn.unfreeze(net, "1").num_parameters, nn.unfreeze(net).num_parameters
+    (0, 18, 50)
+    """
     return _marked(net, names, lambda own, chosen: own - chosen)
 
 
@@ -38,6 +47,11 @@ def partition(net: Any) -> tuple[Any, Any]:
     """Two networks of the same build: one holds the trained arrays alone, one the rest; where it has none, an array is None.
 
     `rg.grad(lambda p: loss(nn.combine(p, rest), ...))(trained)` is what `fit` differentiates.
+
+    >>> net = nn.freeze(nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 2)).init(0), "0")
+    >>> trained, rest = nn.partition(net)
+    >>> trained[0].weight is None, trained[1].weight.shape, rest[0].weight.shape, rest[1].weight is None
+    (True, (2, 8), (8, 3), True)
     """
     return _split(net, [leaf.trained for leaf in leaves_of(net)])
 
@@ -54,7 +68,13 @@ def _split(net: Any, first: Sequence[bool]) -> tuple[Any, Any]:
 
 
 def combine(first: Any, second: Any) -> Any:
-    """The arrays of `first`, and where it has None those of `second`, a network of the same build."""
+    """The arrays of `first`, and where it has None those of `second`, a network of the same build.
+
+    >>> net = nn.freeze(nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 2)).init(0), "0")
+    >>> trained, rest = nn.partition(net)
+    >>> np.array_equal(nn.combine(trained, rest)(np.ones((5, 3))), net(np.ones((5, 3))))
+    True
+    """
     return tree_fill(first, second)
 
 

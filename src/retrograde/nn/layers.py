@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,19 @@ import numpy as np
 from retrograde import random
 from retrograde.errors import ModelError
 from retrograde.nn.initializers import draw_weight, get_initializer
-from retrograde.nn.module import Module, check_layers, check_probability, check_size, child_seeds, require
+from retrograde.nn.module import Module, check_layers, check_one_array, check_probability, check_size, child_seeds, require
 from retrograde.nn.pooling import Pooling
 
 
 class Linear(Module):
     """y = x @ weight.T + bias, for x of shape (..., in_features); weight (out_features, in_features), bias zeros at first.
 
-    `init` names an initializer; by default it is the right one for the activation that follows in a `Sequential`.
+    `init` names an initializer; by default it is the right one for the activation that follows in a `Sequential`. Raises
+    `ModelError` for x of another last axis.
+
+    >>> layer = nn.Linear(3, 2).init(0)
+    >>> layer.weight.shape, layer.bias.shape, layer(np.ones((5, 3))).shape
+    ((2, 3), (2,), (5, 2))
     """
 
     dynamic = ("weight", "bias")
@@ -45,6 +51,7 @@ class Linear(Module):
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         weight = require(self.weight, self)
+        check_one_array(self, x)
         if np.ndim(x) == 0 or np.shape(x)[-1] != self.in_features:
             raise ModelError(f"{self!r} takes arrays whose last axis is {self.in_features}; this one has shape {np.shape(x)}")
         y = np.matmul(x, weight.T)
@@ -52,14 +59,26 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """x itself."""
+    """x itself, of any shape.
+
+    >>> nn.Identity()(np.arange(3.0))
+    array([0., 1., 2.])
+    """
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         return x
 
 
 class Flatten(Module):
-    """The axes from `start_dim` to `end_dim`, both included, as one."""
+    """The axes from `start_dim` to `end_dim`, both included, as one: (batch, 2, 3) to (batch, 6).
+
+    Raises `ModelError` for axes that x does not have.
+
+    >>> nn.Flatten()(np.ones((5, 2, 3, 4))).shape
+    (5, 24)
+    >>> nn.Flatten(2)(np.ones((5, 2, 3, 4))).shape
+    (5, 2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = int(start_dim), int(end_dim)
@@ -75,13 +94,25 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training (called with a key) each element is 0 with probability p, the others are scaled by 1 / (1 - p)."""
+    """In training (called with a key) each element is 0 with probability p, the others are scaled by 1 / (1 - p).
+
+    N. Srivastava et al. (2014). x has any shape, which stays. A p outside [0, 1) raises `ModelError`.
+
+    >>> layer, x = nn.Dropout(0.5), np.ones((2, 4))
+    >>> layer(x)
+    array([[1., 1., 1., 1.],
+           [1., 1., 1., 1.]])
+    >>> layer(x, key=rg.random.key(0))
+    array([[2., 0., 0., 0.],
+           [0., 2., 0., 2.]])
+    """
 
     def __init__(self, p: float = 0.5):
         check_probability(self, p=p)
         self.p = float(p)
 
     def __call__(self, x: Any, key: Any = None) -> Any:
+        check_one_array(self, x)
         if key is None or self.p == 0.0:
             return x
         keep = random.bernoulli(key, 1.0 - self.p, np.shape(x))
@@ -89,7 +120,14 @@ class Dropout(Module):
 
 
 class GaussianNoise(Module):
-    """In training (called with a key) normal noise of standard deviation `std` is added to each element."""
+    """In training (called with a key) normal noise of standard deviation `std` is added to each element.
+
+    x has any shape, which stays. An std below 0 raises `ModelError`.
+
+    >>> layer, x = nn.GaussianNoise(0.1), np.zeros((2, 1000))
+    >>> layer(x).std(), layer(x, key=rg.random.key(0)).std().round(2)
+    (np.float64(0.0), np.float64(0.1))
+    """
 
     def __init__(self, std: float):
         if not 0.0 <= std < np.inf:
@@ -98,6 +136,13 @@ class GaussianNoise(Module):
 
     def __call__(self, x: Any, key: Any = None) -> Any:
         return x if key is None or self.std == 0.0 else x + self.std * random.normal(key, np.shape(x), x.dtype)
+
+
+def stacked(module: Any, *settings: str) -> str:
+    """A container's layers, one below the other."""
+    lines = [*(f"({i}): {layer!r}" for i, layer in enumerate(module.layers)), *settings]
+    inside = "".join(indent(line, "  ") + "\n" for line in lines)
+    return f"{type(module).__name__}(\n{inside})" if lines else f"{type(module).__name__}()"
 
 
 def _met_first(layer: Module, follows: Any) -> Any:
@@ -110,7 +155,14 @@ def _met_first(layer: Module, follows: Any) -> Any:
 
 
 class Sequential(Module):
-    """Layers one after another. In training each is called with a random key of its own."""
+    """Layers one after another. In training each is called with a random key of its own.
+
+    `net[i]` is a layer, `net[i:j]` a network of some. What is no module raises `ModelError`.
+
+    >>> net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).init(0)
+    >>> net(np.ones((5, 3))).shape, net[0].weight.shape, net.num_parameters
+    ((5, 2), (8, 3), 50)
+    """
 
     dynamic = ("layers",)
     unnamed = ("layers",)
@@ -143,4 +195,4 @@ class Sequential(Module):
         return iter(self.layers)
 
     def __repr__(self) -> str:
-        return "Sequential(\n" + "".join(f"  ({i}): {layer!r}\n" for i, layer in enumerate(self.layers)) + ")"
+        return stacked(self)

@@ -11,6 +11,8 @@ import numpy as np
 from retrograde import numpy as rnp
 from retrograde.errors import DataError, ModelError
 
+__all__ = ["binary_cross_entropy", "cross_entropy", "get_loss", "hinge", "huber", "mae", "mse", "poisson"]
+
 Loss = Callable[..., Any]
 
 
@@ -36,26 +38,44 @@ def _mean(each: Any, sample_weight: Any) -> Any:
 
 
 def mse(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """Mean squared error."""
+    """Mean squared error of a prediction and a target of one shape: "mse" or "squared_error" in `fit`.
+
+    >>> nn.losses.mse(np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]]))
+    np.float64(2.5)
+    """
     _same_shape("mse", prediction, target)
     return _mean(np.square(prediction - target), sample_weight)
 
 
 def mae(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """Mean absolute error; derivative 0 at 0."""
+    """Mean absolute error; derivative 0 at 0. "mae" or "absolute_error" in `fit`.
+
+    >>> nn.losses.mae(np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]]))
+    np.float64(1.5)
+    """
     _same_shape("mae", prediction, target)
     return _mean(np.abs(prediction - target), sample_weight)
 
 
 def huber(prediction: Any, target: Any, *, delta: float = 1.0, sample_weight: Any = None) -> Any:
-    """Half the square within delta, linear beyond (Huber, 1964)."""
+    """Half the square within delta, linear beyond (P. Huber, 1964): "huber" in `fit`, with delta = 1.
+
+    >>> nn.losses.huber(np.array([[0.0], [3.0]]), np.array([[1.0], [1.0]]))
+    np.float64(1.0)
+    """
     _same_shape("huber", prediction, target)
     gap = np.abs(prediction - target)
     return _mean(np.where(gap <= delta, 0.5 * np.square(gap), delta * (gap - 0.5 * delta)), sample_weight)
 
 
 def binary_cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """From logits, targets in [0, 1]: softplus(z) - t z, which never overflows."""
+    """From logits z, targets t in [0, 1] of one shape: softplus(z) - t z, which never overflows.
+
+    "binary_cross_entropy" in `fit`.
+
+    >>> nn.losses.binary_cross_entropy(np.array([[3.0], [-1000.0]]), np.array([[1.0], [0.0]])).round(3)
+    np.float64(0.024)
+    """
     _same_shape("binary_cross_entropy", prediction, target)
     return _mean(rnp.softplus(prediction) - prediction * target, sample_weight)
 
@@ -69,7 +89,14 @@ def _check_labels(labels: Any, classes: int) -> None:
 
 
 def cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """From logits (batch, classes): against integer labels (batch,), or probabilities (batch, classes)."""
+    """From logits (batch, classes): against integer labels (batch,), or probabilities (batch, classes).
+
+    -log softmax(f)[y]; "cross_entropy" in `fit`. Raises `ModelError` for other shapes, and for labels that are no class.
+
+    >>> logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    >>> nn.losses.cross_entropy(logits, np.array([0, 2])).round(3)
+    np.float64(0.24)
+    """
     if np.ndim(prediction) != 2:
         raise ModelError(f"cross_entropy: the prediction must be logits of shape (batch, classes); it is {np.shape(prediction)}")
     target = target if hasattr(target, "dtype") else np.asarray(target)
@@ -78,21 +105,32 @@ def cross_entropy(prediction: Any, target: Any, *, sample_weight: Any = None) ->
         _check_labels(target, np.shape(prediction)[1])
         return _mean(-np.take_along_axis(log_p, np.expand_dims(target, 1), -1)[:, 0], sample_weight)
     if np.shape(target) != np.shape(prediction):
+        hint = "; take y[:, 0]" if np.shape(target) == (np.shape(prediction)[0], 1) else ""
         raise ModelError(
             f"cross_entropy: for logits {np.shape(prediction)} the target must be integer labels of shape "
-            f"({np.shape(prediction)[0]},) or probabilities of the same shape; it is {target.dtype} {np.shape(target)}"
+            f"({np.shape(prediction)[0]},) or probabilities of the same shape; it is {target.dtype} {np.shape(target)}{hint}"
         )
     return _mean(-np.sum(log_p * target, axis=-1), sample_weight)
 
 
 def hinge(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """max(0, 1 - t f) for targets -1 and 1."""
+    """max(0, 1 - t f) for targets t = -1 and 1, of one shape with f (C. Cortes and V. Vapnik, 1995): "hinge" in `fit`.
+
+    >>> nn.losses.hinge(np.array([[2.0], [0.5]]), np.array([[1.0], [1.0]]))
+    np.float64(0.25)
+    """
     _same_shape("hinge", prediction, target)
     return _mean(np.maximum(1.0 - prediction * target, 0), sample_weight)
 
 
 def poisson(prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-    """Negative log-likelihood of counts, up to a constant, from the logarithm of the rate: exp(f) - t f."""
+    """Negative log-likelihood of counts t, up to a constant, from the logarithm f of the rate: exp(f) - t f, of one shape.
+
+    "poisson" in `fit`.
+
+    >>> nn.losses.poisson(np.log([[1.0], [4.0]]), np.array([[1.0], [4.0]])).round(3)
+    np.float64(-0.273)
+    """
     _same_shape("poisson", prediction, target)
     return _mean(np.exp(prediction) - prediction * target, sample_weight)
 
@@ -118,11 +156,18 @@ def check_targets(loss: Loss, target: np.ndarray) -> None:
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """A loss by name, or the function itself."""
+    """A loss by name, or the function itself; `ModelError` for a name that is none.
+
+    >>> nn.losses.get_loss("squared_error") is nn.losses.mse
+    True
+    """
+    if isinstance(loss, type):
+        raise ModelError(f"a loss is an object, not its class: {loss.__name__}() instead of {loss.__name__}")
     if callable(loss):
         return loss
     if loss not in LOSSES:
         near = difflib.get_close_matches(str(loss), LOSSES, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass f(prediction, target)")
+        raise ModelError(f"no loss is called {loss!r}{hint} There are {sorted(LOSSES)}, or pass an object such as "
+                         "nn.HuberLoss(), or any f(prediction, target)")  # fmt: skip
     return LOSSES[loss]

@@ -14,7 +14,11 @@ from retrograde.nn.criteria import Criterion, _inputs
 
 
 class SoftMarginLoss(Criterion):
-    """log(1 + exp(-y f)) for y = -1 or 1."""
+    """log(1 + exp(-y f)) for y = -1 or 1, of one shape with f.
+
+    >>> nn.SoftMarginLoss()(np.array([[2.0], [-3.0]]), np.array([[1], [-1]])).round(3)
+    np.float64(0.088)
+    """
 
     def each(self, f: Any, y: Any) -> Any:
         return rnp.softplus(-y * f)
@@ -22,7 +26,11 @@ class SoftMarginLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class HingeEmbeddingLoss(Criterion):
-    """The distance f where y = 1, max(0, margin - f) where y = -1."""
+    """The distance f where y = 1, max(0, margin - f) where y = -1, of one shape (R. Hadsell, S. Chopra and Y. LeCun, 2006).
+
+    >>> nn.HingeEmbeddingLoss(reduction="none")(np.array([0.3, 0.3, 2.0]), np.array([1, -1, -1]))
+    array([0.3, 0.7, 0. ])
+    """
 
     margin: float = 1.0
 
@@ -32,7 +40,13 @@ class HingeEmbeddingLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class MarginRankingLoss(Criterion):
-    """max(0, margin - y (a - b)): y = 1 if a is to rank above b, else -1. Called as (a, b, y), or ((a, b), y) in `fit`."""
+    """max(0, margin - y (a - b)): y = 1 if a is to rank above b, else -1. Called as (a, b, y), or ((a, b), y) in `fit`.
+
+    a, b and y have one shape.
+
+    >>> nn.MarginRankingLoss(margin=1.0, reduction="none")(np.array([3.0, 0.5]), np.array([1.0, 0.0]), np.array([1, 1]))
+    array([0. , 0.5])
+    """
 
     margin: float = 0.0
 
@@ -48,7 +62,14 @@ class MarginRankingLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class MultiMarginLoss(Criterion):
-    """sum over i != y of max(0, margin - f[y] + f[i])^p / classes, times weight[y], for labels y; p is 1 or 2."""
+    """sum over i != y of max(0, margin - f[y] + f[i])^p / classes, times weight[y], for labels y; p is 1 or 2.
+
+    J. Weston and C. Watkins (1999). f is (batch, classes), y (batch,). Raises `ModelError` for other shapes, and for labels that
+    are no class.
+
+    >>> nn.MultiMarginLoss(reduction="none")(np.array([[2.0, 0.0, 0.0], [0.5, 0.0, 0.0]]), np.array([0, 0])).round(3)
+    array([0.   , 0.333])
+    """
 
     p: int = 1
     margin: float = 1.0
@@ -76,6 +97,10 @@ class MultiLabelMarginLoss(Criterion):
     """sum over labels j and classes i that are no label of max(0, 1 - (f[j] - f[i])) / classes.
 
     The target (batch, classes) lists the labels of each point, up to the first -1.
+
+    >>> scores, labels = np.array([[0.1, 0.2, 0.4, 0.8]]), np.array([[3, 0, -1, 1]])      # 3 and 0
+    >>> nn.MultiLabelMarginLoss()(scores, labels).round(3)
+    np.float64(0.85)
     """
 
     def __call__(self, input: Any, target: Any, *, sample_weight: Any = None) -> Any:
@@ -94,7 +119,14 @@ class MultiLabelMarginLoss(Criterion):
 
 @dataclass(frozen=True, eq=False)
 class CosineEmbeddingLoss(Criterion):
-    """1 - cos(a, b) where y = 1, max(0, cos(a, b) - margin) where y = -1. Called as (a, b, y), or ((a, b), y) in `fit`."""
+    """1 - cos(a, b) where y = 1, max(0, cos(a, b) - margin) where y = -1. Called as (a, b, y), or ((a, b), y) in `fit`.
+
+    a and b are (batch, features), y is (batch,), else `ModelError` is raised.
+
+    >>> a, b = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[2.0, 0.0], [3.0, 4.0]])
+    >>> nn.CosineEmbeddingLoss(reduction="none")(a, b, np.array([1, -1])).round(3)
+    array([0. , 0.6])
+    """
 
     margin: float = 0.0
 
@@ -119,6 +151,10 @@ class TripletMarginLoss(Criterion):
 
     Norms are p-norms over the last axis; `swap` takes the nearer of a and p to n. Called as (anchor, positive, negative), or
     ((anchor, positive, negative), y) in `fit`, whose y is not looked at.
+
+    >>> anchor, positive, negative = np.array([[0.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([[1.5, 0.0]])
+    >>> nn.TripletMarginLoss()(anchor, positive, negative).round(3)
+    np.float64(0.5)
     """
 
     margin: float = 1.0

@@ -1,23 +1,4 @@
-"""`Module`: a layer or network, as a pytree whose leaves are plain ndarrays.
-
-A layer of your own: name its arrays (and inner modules) in `dynamic`, keep everything else as plain attributes that can be
-compared, and write `__call__` in NumPy::
-
-    class Scale(nn.Module):
-        dynamic = ("gain",)
-
-        def __init__(self, features):
-            self.features = features
-            self.gain = None
-
-        def initialize(self, rng, dtype, follows):
-            return self.replace(gain=np.ones(self.features, dtype))
-
-        def __call__(self, x, key=None):
-            return x * self.gain
-
-Those of `dynamic` that hold state, such as running statistics, and no parameters are named in `buffers` as well.
-"""
+"""`Module`: a layer or network, as a pytree whose leaves are plain ndarrays."""
 
 from __future__ import annotations
 
@@ -36,7 +17,27 @@ _KNOWN: dict[str, type[Module]] = {}
 
 
 class Module:
-    """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`."""
+    """Base of layers and networks: immutable by custom, changed by `replace`, initialized by `init`.
+
+    `net.init(seed)` is the network with its parameters, `net(x)` its output, `net(x, key=key)` that of training, `net.apply(x,
+    key)` that with the network whose running statistics have moved on. A layer of your own names its arrays and inner modules in
+    `dynamic`, those that are state, not parameters, in `buffers` as well, and takes its first numbers in `initialize`.
+
+    >>> class Scale(nn.Module):
+    ...     dynamic = ("gain",)
+    ...
+    ...     def __init__(self, start):
+    ...         self.start, self.gain = start, None
+    ...
+    ...     def initialize(self, rng, dtype, follows):
+    ...         return self.replace(gain=np.full((), self.start, dtype))
+    ...
+    ...     def __call__(self, x, key=None):
+    ...         return x * self.gain
+    >>> Scale(3.0).init(0)(np.ones((2, 4)))
+    array([[3., 3., 3., 3.],
+           [3., 3., 3., 3.]])
+    """
 
     dynamic: ClassVar[tuple[str, ...]] = ()
     unnamed: ClassVar[tuple[str, ...]] = ()  # of those, the ones that PyTorch's names of parameters pass over
@@ -139,8 +140,10 @@ class Module:
         save(path, self, **extra)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in self.config().items() if k != "type")
-        return f"{type(self).__name__}({shown})"
+        try:
+            return _written(self.config(), type(self))
+        except AttributeError:  # a person's own, which does not keep the arguments that it was made of
+            return f"{type(self).__name__}(...)"
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,17 @@ def child_seeds(seeds: np.random.SeedSequence, i: int) -> np.random.SeedSequence
 
 
 def from_config(config: Any) -> Module:
-    """The (uninitialized) network of a `config()`; only known layer types, nothing is executed."""
+    """The (uninitialized) network of a `config()`; only known layer types, nothing is executed.
+
+    Raises `ModelFileError` for a layer that there is not, or that cannot be made so.
+
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    >>> nn.from_config(net.config())
+    Sequential(
+      (0): Linear(3, 2)
+      (1): ReLU()
+    )
+    """
     if not isinstance(config, dict) or config.get("type") not in _KNOWN:
         kind = config.get("type") if isinstance(config, dict) else config
         raise ModelFileError(f"the model file names a layer {kind!r}, which retrograde does not have; it has {sorted(_KNOWN)}")
@@ -210,9 +223,32 @@ def from_config(config: Any) -> Module:
         raise ModelFileError(f"the model file describes a {config['type']} that cannot be made: {error}") from None
 
 
+def _written(config: dict[str, Any], cls: type[Module] | None) -> str:
+    """The call that makes a module: what must be given by its place, of the rest what differs from the default."""
+    parameters = inspect.signature(cls.__init__).parameters if cls else {}
+    shown = []
+    for name, value in config.items():
+        if name == "type":
+            continue
+        if isinstance(value, list):  # one number an axis
+            value = value[0] if all(v == value[0] for v in value) else tuple(value)
+        default = parameters[name].default if name in parameters else ...
+        inner = isinstance(value, dict) and "type" in value
+        text = _written(value, _KNOWN.get(value["type"])) if inner else repr(value)
+        if default is inspect.Parameter.empty:
+            shown.append(text)
+        elif value != default:
+            shown.append(f"{name}={text}")
+    return f"{config['type']}({', '.join(shown)})"
+
+
 def check_layers(name: str, layers: Any) -> tuple[Module, ...]:
     """The layers of a container, where each is a module."""
     for i, layer in enumerate(layers):
+        if isinstance(layer, type) and issubclass(layer, Module):
+            raise ModelError(f"{name}: layer {i} is a class, not a module; write {layer.__name__}(...), with its arguments")
+        if isinstance(layer, (list, tuple)):
+            raise ModelError(f"{name}: layer {i} is a {type(layer).__name__}; give layers one by one: {name}(*layers)")
         if not isinstance(layer, Module):
             raise ModelError(f"{name}: layer {i} is a {type(layer).__name__}, not a module; wrap a function f in nn.Lambda(f)")
     return tuple(layers)
@@ -230,6 +266,13 @@ def check_probability(module: Any, **values: Any) -> None:
     for name, value in values.items():
         if not 0.0 <= value < 1.0:
             raise ModelError(f"{type(module).__name__}: {name} is a probability in [0, 1); it is {value!r}")
+
+
+def check_one_array(module: Any, x: Any) -> None:
+    """Raise `ModelError` for what a recurrent layer or an attention returned whole."""
+    if isinstance(x, tuple):
+        raise ModelError(f"{module!r} takes one array; this is a tuple of {len(x)}. After a recurrent layer or an attention, "
+                         "which return (output, more), put nn.TakeOutput()")  # fmt: skip
 
 
 def require(array: Any, module: Module) -> Any:

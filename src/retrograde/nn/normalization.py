@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError
-from retrograde.nn.module import Module, check_size
+from retrograde.nn.module import Module, check_one_array, check_size
 
 
 class LayerNorm(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, those of `normalized_shape` (J. Ba et al., 2016).
 
-    weight (ones at first) and bias (zeros) have the normalized shape; `elementwise_affine=False` leaves both out.
+    x is (..., *normalized_shape), else `ModelError` is raised. weight (ones at first) and bias (zeros) have the normalized
+    shape; `elementwise_affine=False` leaves both out.
+
+    >>> layer = nn.LayerNorm(4).init(0)
+    >>> layer(np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 10.0]])).round(2)
+    array([[-1.34, -0.45,  0.45,  1.34],
+           [-0.58, -0.58, -0.58,  1.73]])
     """
 
     dynamic = ("weight", "bias")
@@ -42,7 +48,13 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last axes, those of `normalized_shape` (B. Zhang and R. Sennrich, 2019, eq. 4).
 
-    `eps=None` is the machine epsilon of x's dtype.
+    x is (..., *normalized_shape), else `ModelError` is raised; weight (ones at first) has that shape. `eps=None` is the machine
+    epsilon of x's dtype.
+
+    >>> layer = nn.RMSNorm(4).init(0)
+    >>> layer(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 10.0]])).round(2)
+    array([[1., 1., 1., 1.],
+           [0., 0., 0., 2.]])
     """
 
     dynamic = ("weight",)
@@ -71,7 +83,11 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Each of `num_groups` groups of channels of each point standardized, then scaled by channel (Y. Wu and K. He, 2018).
 
-    x is (batch, num_channels, ...); weight and bias are (num_channels,).
+    x is (batch, num_channels, ...), else `ModelError` is raised; weight and bias are (num_channels,).
+
+    >>> layer = nn.GroupNorm(2, 6).init(0)
+    >>> layer(np.ones((5, 6, 4, 4))).shape, layer.weight.shape
+    ((5, 6, 4, 4), (6,))
     """
 
     dynamic = ("weight", "bias")
@@ -141,6 +157,7 @@ def _eps(module: Any, eps: float) -> float:
 
 
 def _last_axes(module: Any, x: Any) -> tuple[int, ...]:
+    check_one_array(module, x)
     n = len(module.normalized_shape)
     if np.ndim(x) < n or tuple(np.shape(x)[np.ndim(x) - n :]) != module.normalized_shape:
         raise ModelError(f"{module!r} takes arrays whose last axes are {module.normalized_shape}; this one has {np.shape(x)}")

@@ -52,19 +52,39 @@ class _MaxPool(Pooling):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest element of each window; `stride` is kernel_size by default. Of tied elements the first has the derivative."""
+    """The largest element of each window of (batch, channels, length); of tied elements the first has the derivative.
+
+    `stride` is kernel_size by default; the rest of a length that does not divide is left out, unless `ceil_mode`. Raises
+    `ModelError` for a padding of more than half of kernel_size.
+
+    >>> nn.MaxPool1d(2)(np.array([[[3.0, 1.0, 4.0, 1.0, 5.0]]]))
+    array([[[3., 4.]]])
+    """
 
     axes = 1
 
 
 class MaxPool2d(_MaxPool):
-    """As `MaxPool1d`, over height and width; settings are one number or a pair."""
+    """As `MaxPool1d`, over (batch, channels, height, width); settings are one number or a pair.
+
+    >>> nn.MaxPool2d(2)(np.ones((10, 8, 28, 28))).shape
+    (10, 8, 14, 14)
+    """
 
     axes = 2
 
 
 class AvgPool1d(Pooling):
-    """The mean of each window; zeros of the padding count, unless `count_include_pad=False`."""
+    """The mean of each window of (batch, channels, length); zeros of the padding count, unless `count_include_pad=False`.
+
+    Otherwise as `MaxPool1d`.
+
+    >>> x = np.array([[[3.0, 1.0, 4.0, 2.0]]])
+    >>> nn.AvgPool1d(2)(x)
+    array([[[2., 3.]]])
+    >>> nn.AvgPool1d(2, padding=1)(x), nn.AvgPool1d(2, padding=1, count_include_pad=False)(x)
+    (array([[[1.5, 2.5, 1. ]]]), array([[[3. , 2.5, 2. ]]]))
+    """
 
     axes = 1
 
@@ -80,7 +100,11 @@ class AvgPool1d(Pooling):
 
 
 class AvgPool2d(Pooling):
-    """As `AvgPool1d`, over height and width; `divisor_override` is what sums are divided by, whatever they hold."""
+    """As `AvgPool1d`, over height and width; `divisor_override` is what sums are divided by, whatever they hold.
+
+    >>> nn.AvgPool2d(2)(np.ones((10, 8, 28, 28))).shape
+    (10, 8, 14, 14)
+    """
 
     axes = 2
 
@@ -106,7 +130,13 @@ class _Adaptive(Pooling):
 
 
 class AdaptiveAvgPool1d(_Adaptive):
-    """The mean of each of `output_size` parts of the length, which overlap where it does not divide; None keeps the length."""
+    """The mean of each of `output_size` parts of (batch, channels, length), which overlap where it does not divide.
+
+    None keeps the length.
+
+    >>> nn.AdaptiveAvgPool1d(2)(np.array([[[3.0, 1.0, 4.0, 2.0]]]))
+    array([[[2., 3.]]])
+    """
 
     axes = 1
 
@@ -115,7 +145,13 @@ class AdaptiveAvgPool1d(_Adaptive):
 
 
 class AdaptiveAvgPool2d(_Adaptive):
-    """As `AdaptiveAvgPool1d`, over height and width."""
+    """As `AdaptiveAvgPool1d`, over (batch, channels, height, width); `output_size` is one number or a pair.
+
+    >>> nn.AdaptiveAvgPool2d(1)(np.ones((10, 8, 7, 7))).shape
+    (10, 8, 1, 1)
+    >>> nn.AdaptiveAvgPool2d((2, None))(np.ones((10, 8, 7, 7))).shape
+    (10, 8, 2, 7)
+    """
 
     axes = 2
 
@@ -124,7 +160,13 @@ class AdaptiveAvgPool2d(_Adaptive):
 
 
 class AdaptiveMaxPool1d(_Adaptive):
-    """The largest element of each of `output_size` parts of the length, which overlap where it does not divide."""
+    """The largest element of each of `output_size` parts of (batch, channels, length), which overlap where it does not divide.
+
+    None keeps the length.
+
+    >>> nn.AdaptiveMaxPool1d(2)(np.array([[[3.0, 1.0, 4.0, 2.0]]]))
+    array([[[3., 4.]]])
+    """
 
     axes = 1
 
@@ -133,7 +175,11 @@ class AdaptiveMaxPool1d(_Adaptive):
 
 
 class AdaptiveMaxPool2d(_Adaptive):
-    """As `AdaptiveMaxPool1d`, over height and width."""
+    """As `AdaptiveMaxPool1d`, over (batch, channels, height, width); `output_size` is one number or a pair.
+
+    >>> nn.AdaptiveMaxPool2d((1, 2))(np.ones((10, 8, 7, 7))).shape
+    (10, 8, 1, 2)
+    """
 
     axes = 2
 

@@ -59,13 +59,7 @@ class _Recurrent(Module):
         raise NotImplementedError
 
     def __call__(self, x: Any, hx: Any = None, key: Any = None) -> Any:
-        """(output, last state) for x of shape (time, batch, input_size), batch and time swapped with `batch_first`, or
-        (time, input_size).
-
-        output is the last layer's h at each time, (time, batch, directions * hidden_size). A state is h of shape
-        (layers * directions, batch, hidden_size); of an LSTM, the pair (h, c). `hx` is the first one, by default zeros. With a
-        random key, as in training, `dropout` falls between layers.
-        """
+        """(output, last state), of the shapes that `RNN` tells; with a random key, as in training, with `dropout`."""
         require(self.weights, self)
         if np.ndim(x) not in (2, 3) or np.shape(x)[-1] != self.input_size:
             raise ModelError(f"{self!r} takes arrays of 3 axes (2 without a batch), the last of length {self.input_size}; this "
@@ -119,7 +113,18 @@ class _Recurrent(Module):
 
 
 class RNN(_Recurrent):
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh); `nonlinearity="relu"` for max(., 0)."""
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh); `nonlinearity="relu"` for max(., 0) (J. Elman, 1990).
+
+    Called as `layer(x)` or `layer(x, hx)`: (output, last state) for x (time, batch, input_size), batch first with `batch_first`,
+    or (time, input_size). output holds the last layer's h at each time, (time, batch, directions * hidden_size); states are
+    (layers * directions, batch, hidden_size), by default zeros at first. `dropout` falls between layers in training. Weights
+    start uniform on (-a, a), a = 1 / sqrt(hidden_size). Raises `ModelError` for other shapes.
+
+    >>> layer = nn.RNN(3, 8, batch_first=True).init(0)
+    >>> output, h = layer(np.ones((5, 12, 3)))
+    >>> output.shape, h.shape
+    ((5, 12, 8), (1, 5, 8))
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
@@ -136,7 +141,16 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """i, f, g, o from W_ih x + b_ih + W_hh h + b_hh; c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c')."""
+    """i, f, g, o from W_ih x + b_ih + W_hh h + b_hh; c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c').
+
+    S. Hochreiter and J. Schmidhuber (1997), with the forget gate of F. Gers et al. (2000). A state is the pair (h, c); otherwise
+    as `RNN`.
+
+    >>> layer = nn.LSTM(3, 8, batch_first=True).init(0)
+    >>> output, (h, c) = layer(np.ones((5, 12, 3)))
+    >>> output.shape, h.shape, c.shape
+    ((5, 12, 8), (1, 5, 8), (1, 5, 8))
+    """
 
     gates, states = 4, 2
 
@@ -147,7 +161,15 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """r, z = sigmoid of both products' sums; n = tanh(W_in x + b_in + r (W_hn h + b_hn)); h' = (1 - z) n + z h."""
+    """r, z = sigmoid of both products' sums; n = tanh(W_in x + b_in + r (W_hn h + b_hn)); h' = (1 - z) n + z h.
+
+    K. Cho et al. (2014), in the variant whose reset gate multiplies after the product. Otherwise as `RNN`.
+
+    >>> layer = nn.GRU(3, 8, num_layers=2, bidirectional=True, batch_first=True).init(0)
+    >>> output, h = layer(np.ones((5, 12, 3)))
+    >>> output.shape, h.shape
+    ((5, 12, 16), (4, 5, 8))
+    """
 
     gates = 3
 
@@ -161,6 +183,10 @@ class TakeOutput(Module):
     """The output of a recurrent layer or an attention, which give (output, more), so that a layer can follow it in a Sequential.
 
     `step` picks one time, as -1 the last, from axis 1 (axis 0 with `batch_first=False`).
+
+    >>> net = nn.Sequential(nn.GRU(3, 8, batch_first=True), nn.TakeOutput(-1), nn.Linear(8, 1)).init(0)
+    >>> net(np.ones((5, 12, 3))).shape
+    (5, 1)
     """
 
     def __init__(self, step: int | None = None, batch_first: bool = True):

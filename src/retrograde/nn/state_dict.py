@@ -20,7 +20,12 @@ SHOWN = 6  # names in the message of an error
 
 
 def state_dict(net: Module) -> dict[str, np.ndarray]:
-    """The parameters and buffers of an initialized network by PyTorch's names."""
+    """The parameters and buffers of an initialized network by PyTorch's names; `ModelError` if it has none yet.
+
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).init(0)
+    >>> [(name, array.shape) for name, array in nn.state_dict(net).items()][:3]
+    [('0.weight', (2, 3)), ('0.bias', (2,)), ('1.weight', (2,))]
+    """
     if not net.initialized:
         raise ModelError("the network has no parameters yet; init or train it first")
     return {leaf.name: array for leaf, array in zip(leaves_of(net), tree_leaves(net))}
@@ -31,6 +36,10 @@ def load_state_dict(net: Any, source: Any, *, dtype: Any = None) -> Any:
 
     Every name must be there, with the right shape, and none else. The parameters are of `dtype`, by default the source's (which
     must be one for all). Raises `ModelError` for names or shapes that differ and `ModelFileError` for a file that is none.
+
+    >>> given = {"weight": np.ones((2, 3), np.float32), "bias": np.zeros(2, np.float32)}
+    >>> nn.load_state_dict(nn.Linear(3, 2), given)(np.ones(3))
+    array([3., 3.])
     """
     given = source if isinstance(source, Mapping) else _read(Path(source))
     arrays = {name: np.asarray(array) for name, array in given.items()}

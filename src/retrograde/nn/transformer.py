@@ -16,8 +16,13 @@ from retrograde.nn.normalization import LayerNorm
 class TransformerEncoderLayer(Module):
     """Self-attention, then two linear layers with an activation between them; each added to its input and normalized.
 
-    `norm_first` normalizes before each part instead of after the sum (R. Xiong et al., 2020). activation: "relu", "gelu" or a
-    module. src is (time, batch, d_model), batch first with `batch_first`; `key`, a random key as in training, turns dropout on.
+    A. Vaswani et al. (2017), section 3.1. `norm_first` normalizes before each part instead of after the sum (R. Xiong et al.,
+    2020). activation: "relu", "gelu" or a module, else `ModelError` is raised. src is (time, batch, d_model), batch first with
+    `batch_first`; `key`, a random key as in training, turns dropout on.
+
+    >>> layer = nn.TransformerEncoderLayer(8, nhead=2, dim_feedforward=32, batch_first=True).init(0)
+    >>> layer(np.ones((5, 12, 8)), is_causal=True).shape
+    (5, 12, 8)
     """
 
     dynamic = ("self_attn", "linear1", "linear2", "norm1", "norm2", "activation")
@@ -60,7 +65,15 @@ class TransformerEncoderLayer(Module):
 
 
 class TransformerEncoder(Module):
-    """`num_layers` layers built as `encoder_layer`, each with parameters of its own, then `norm` if there is one."""
+    """`num_layers` layers built as `encoder_layer`, each with parameters of its own, then `norm` if there is one.
+
+    src is (time, batch, d_model), batch first where the layer is. Raises `ModelError` for what is no `TransformerEncoderLayer`.
+
+    >>> layer = nn.TransformerEncoderLayer(8, nhead=2, dim_feedforward=32, batch_first=True)
+    >>> net = nn.TransformerEncoder(layer, num_layers=3).init(0)
+    >>> net(np.ones((5, 12, 8))).shape, np.array_equal(net.layers[0].linear1.weight, net.layers[1].linear1.weight)
+    ((5, 12, 8), False)
+    """
 
     dynamic = ("layers", "norm")
 

@@ -14,7 +14,13 @@ from retrograde.tree import tree_map
 
 @dataclass(frozen=True)
 class NAdam(OfMoments):
-    """T. Dozat (2016): Adam with Nesterov's momentum, whose coefficient grows as 1 - 0.96^(t momentum_decay) / 2."""
+    """T. Dozat (2016): Adam with Nesterov's momentum, whose coefficient grows as 1 - 0.96^(t momentum_decay) / 2.
+
+    >>> optimizer, p = optim.NAdam(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.8944, -1.8944])
+    """
 
     lr: float = 2e-3
     momentum_decay: float = 4e-3
@@ -50,7 +56,13 @@ class NAdam(OfMoments):
 
 @dataclass(frozen=True)
 class RAdam(OfMoments):
-    """L. Liu et al. (2020), algorithm 2: Adam's step times a rectifier; momentum alone while its variance has no bound."""
+    """L. Liu et al. (2020), algorithm 2: Adam's step times a rectifier; momentum alone while its variance has no bound.
+
+    >>> optimizer, p = optim.RAdam(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.8, -1.6])
+    """
 
     decoupled_weight_decay: bool = False
 
@@ -82,7 +94,13 @@ class RAdam(OfMoments):
 
 @dataclass(frozen=True)
 class Adamax(OfMoments):
-    """D. Kingma and J. Ba (2015), algorithm 2: Adam by the infinity norm, u = max(beta2 u, |g| + eps)."""
+    """D. Kingma and J. Ba (2015), algorithm 2: Adam by the infinity norm, u = max(beta2 u, |g| + eps).
+
+    >>> optimizer, p = optim.Adamax(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9, -1.9])
+    """
 
     lr: float = 2e-3
 
@@ -105,7 +123,13 @@ class Adamax(OfMoments):
 
 @dataclass(frozen=True)
 class LAMB(OfMoments):
-    """Y. You et al. (2020), algorithm 2: Adam's step with weight decay, times |p| / |step| for each array (1 if either is 0)."""
+    """Y. You et al. (2020), algorithm 2: Adam's step with weight decay, times |p| / |step| for each array (1 if either is 0).
+
+    >>> optimizer, p = optim.LAMB(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.8419, -1.8419])
+    """
 
     eps: float = 1e-6
 
@@ -129,7 +153,13 @@ class LAMB(OfMoments):
 
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """X. Chen et al. (2023), program 1: p - lr (sign(beta1 m + (1 - beta1) g) + weight_decay p), m = beta2 m + (1 - beta2) g."""
+    """X. Chen et al. (2023), program 1: p - lr (sign(beta1 m + (1 - beta1) g) + weight_decay p), m = beta2 m + (1 - beta2) g.
+
+    >>> optimizer, p = optim.Lion(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9, -1.9])
+    """
 
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
@@ -155,7 +185,13 @@ class Lion(Optimizer):
 
 @dataclass(frozen=True)
 class Adadelta(Optimizer):
-    """M. Zeiler (2012), algorithm 1: the gradient times the root mean square of past steps over that of past gradients."""
+    """M. Zeiler (2012), algorithm 1: the gradient times the root mean square of past steps over that of past gradients.
+
+    >>> optimizer, p = optim.Adadelta(), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9968, -1.9968])
+    """
 
     lr: float = 1.0
     rho: float = 0.9
@@ -188,6 +224,14 @@ class Rprop(Optimizer):
 
     A size begins as `lr`, grows by etas[1] while the sign stays and shrinks by etas[0] where it turned, within `step_sizes`; what
     turned does not move (iRprop-, C. Igel and M. Huesken, 2000), as in PyTorch. Real and imaginary parts have sizes of their own.
+
+    >>> optimizer, p = optim.Rprop(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9, -1.9])
+    >>> p, state = optimizer.update(2 * p, state, p)
+    >>> p.round(4)
+    array([ 0.78, -1.78])
     """
 
     lr: float = 1e-2

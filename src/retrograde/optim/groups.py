@@ -22,6 +22,11 @@ class Grouped(Optimizer):
     ("0.weight", "*bias") or a function of (name, array); the first that holds counts. A rule that catches nothing raises
     `ModelError`. The state has one entry a group: "default", "0", "1", ... What sees all gradients together, such as
     `Clipped(max_norm=)`, goes around the whole; a schedule goes around each optimizer.
+
+    >>> net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).init(0)
+    >>> optimizer = optim.Grouped(optim.Adam(1e-3), {"0.*": optim.SGD(1e-4, momentum=0.9), "*bias": optim.Adam(1e-2)})
+    >>> {group: sorted(state.get("m", state.get("velocity"))) for group, state in optimizer.init(net).items()}
+    {'default': ['2.weight'], '0': ['0.bias', '0.weight'], '1': ['2.bias']}
     """
 
     default: Any
@@ -76,7 +81,15 @@ class Grouped(Optimizer):
 
 
 def decay_weights_only(optimizer: Any) -> Grouped:
-    """`optimizer` whose weight decay leaves out biases and the gains of norms: arrays of one axis or none, and any named bias."""
+    """`optimizer` whose weight decay leaves out biases and the gains of norms: arrays of one axis or none, and any named bias.
+
+    Raises `ModelError` for one that has no `weight_decay`.
+
+    >>> optimizer = optim.decay_weights_only(optim.AdamW(lr=0.1, weight_decay=0.5))
+    >>> net, still = ({"weight": np.full((1, 2), p), "bias": np.full(1, p)} for p in (1.0, 0.0))
+    >>> optimizer.update(still, optimizer.init(net), net)[0]
+    {'weight': array([[0.95, 0.95]]), 'bias': array([1.])}
+    """
     return Grouped(optimizer, ((_is_bias_or_gain, _without_decay(optimizer)),))
 
 

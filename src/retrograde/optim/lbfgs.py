@@ -34,6 +34,10 @@ class LBFGS(Optimizer):
 
     The state counts "iterations" and "evaluations" and has the "status" after the last update: 0 it would have gone on, 1 the
     gradient, 2 the step or change is below its tolerance, 3 no lower point is to be found.
+
+    >>> found = optim.minimize(lambda p: np.sum((p - 3.0) ** 4), np.zeros(2), optimizer=optim.LBFGS(max_iter=5))
+    >>> found.nit, found.x.round(1), found.message
+    (5, array([2.2, 2.2]), 'max_iter iterations or max_eval evaluations were done')
     """
 
     lr: float = 1.0

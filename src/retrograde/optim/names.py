@@ -18,7 +18,11 @@ OPTIMIZERS: dict[str, type] = {
 
 
 def get_optimizer(optimizer: Any, lr: float | None = None) -> Any:
-    """An optimizer by name (with a learning rate), or the object itself."""
+    """An optimizer by name (with a learning rate), or the object itself; `ModelError` for what is neither.
+
+    >>> optim.get_optimizer("adam", lr=0.01)
+    Adam(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)
+    """
     if isinstance(optimizer, type):
         raise ModelError(f"an optimizer is an object, not its class: {optimizer.__name__}() instead of {optimizer.__name__}")
     if not isinstance(optimizer, str):

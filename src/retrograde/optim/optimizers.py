@@ -21,6 +21,16 @@ class Optimizer:
 
     One that evaluates the loss itself says `wants_objective = True`: it is called as `update(grads, state, params, value=loss,
     objective=f)` with f(params) -> (loss, grads), of all points.
+
+    >>> class SignDescent(optim.Optimizer):
+    ...     def init(self, params):
+    ...         return {"steps": np.zeros((), np.int64)}
+    ...
+    ...     def update(self, grads, state, params):
+    ...         return rg.tree.tree_map(lambda p, g: p - 0.1 * np.sign(g), params, grads), {"steps": state["steps"] + 1}
+    >>> optimizer, params = SignDescent(), {"a": np.array([1.0, -2.0])}
+    >>> optimizer.update({"a": np.array([3.0, -4.0])}, optimizer.init(params), params)[0]
+    {'a': array([ 0.9, -1.9])}
     """
 
     wants_objective: ClassVar[bool] = False
@@ -91,6 +101,14 @@ class SGD(Optimizer):
 
     Which points the gradient is of is `fit`'s business: all (full batch), one (pure SGD), or a mini-batch. The first step
     takes v = g, as PyTorch does.
+
+    >>> optimizer, p = optim.SGD(lr=0.1, momentum=0.9), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p
+    array([ 0.8, -1.6])
+    >>> p, state = optimizer.update(2 * p, state, p)
+    >>> p
+    array([ 0.46, -0.92])
     """
 
     lr: float = 1e-2
@@ -124,7 +142,12 @@ class SGD(Optimizer):
 
 
 def GD(lr: float = 1e-2) -> SGD:
-    """Plain gradient descent."""
+    """Plain gradient descent, p - lr g: `SGD` without momentum.
+
+    >>> optimizer, p = optim.GD(lr=0.1), np.array([1.0, -2.0])
+    >>> optimizer.update(2 * p, optimizer.init(p), p)[0]
+    array([ 0.8, -1.6])
+    """
     return SGD(lr)
 
 
@@ -160,6 +183,11 @@ class Adam(OfMoments):
     """D. Kingma and J. Ba (2015), algorithm 1; `weight_decay` is added to the gradient, as PyTorch's Adam does.
 
     `amsgrad`: the running square never falls in the denominator (S. Reddi, S. Kale and S. Kumar, 2018, algorithm 2).
+
+    >>> optimizer, p = optim.Adam(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p
+    array([ 0.9, -1.9])
     """
 
     amsgrad: bool = False
@@ -188,7 +216,12 @@ class Adam(OfMoments):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """I. Loshchilov and F. Hutter (2019): Adam whose weight decay acts on the parameters, not the gradient."""
+    """I. Loshchilov and F. Hutter (2019): Adam whose weight decay acts on the parameters, not the gradient.
+
+    >>> optimizer, p = optim.AdamW(lr=0.1, weight_decay=0.5), np.array([1.0, -2.0])
+    >>> optimizer.update(np.zeros(2), optimizer.init(p), p)[0]  # without a gradient: p times 1 - lr weight_decay
+    array([ 0.95, -1.9 ])
+    """
 
     weight_decay: float = 1e-2
 
@@ -201,6 +234,11 @@ class RMSprop(Optimizer):
     """G. Hinton (2012), lecture 6e: the gradient over the root of its running mean square (plus eps, as in PyTorch).
 
     `centered`: over its running deviation, less the square of its running mean (A. Graves, 2013, eq. 38-40).
+
+    >>> optimizer, p = optim.RMSprop(lr=0.01), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9, -1.9])
     """
 
     lr: float = 1e-2
@@ -237,7 +275,16 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """J. Duchi, E. Hazan and Y. Singer (2011): the gradient over the root of the sum of its squares."""
+    """J. Duchi, E. Hazan and Y. Singer (2011): the gradient over the root of the sum of its squares (plus eps, as in PyTorch).
+
+    >>> optimizer, p = optim.Adagrad(lr=0.1), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(2 * p, optimizer.init(p), p)  # 2 p is the gradient of sum(p^2)
+    >>> p.round(4)
+    array([ 0.9, -1.9])
+    >>> p, state = optimizer.update(2 * p, state, p)
+    >>> p.round(4)
+    array([ 0.8331, -1.8311])
+    """
 
     lr: float = 1e-2
     lr_decay: float = 0.0

@@ -8,23 +8,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import ModelError
 
+__all__ = [
+    "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "InverseSqrtLR", "LinearLR",
+    "MultiStepLR", "OneCycleLR", "PolynomialLR", "SequentialLR", "StepLR",
+]  # fmt: skip
+
+
+class _Schedule:
+    """What all check: that each number is one."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.type == "float" and not isinstance(value, Real):
+                raise ModelError(f"{name}: {field.name} must be a number; it is {value!r}. A schedule goes into an optimizer: "
+                                 f"optim.Scheduled(optim.Adam(), {name}(1e-3, ...))")  # fmt: skip
+
 
 @dataclass(frozen=True)
-class StepLR:
-    """lr * gamma^(step // step_size)."""
+class StepLR(_Schedule):
+    """lr * gamma^(step // step_size).
+
+    >>> schedule = schedules.StepLR(0.1, step_size=10, gamma=0.5)
+    >>> [round(float(schedule(step)), 4) for step in (0, 9, 10, 20)]
+    [0.1, 0.1, 0.05, 0.025]
+    """
 
     lr: float
     step_size: int
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, step_size=self.step_size)
 
     def __call__(self, step: Any) -> Any:
@@ -32,8 +56,13 @@ class StepLR:
 
 
 @dataclass(frozen=True)
-class MultiStepLR:
-    """lr * gamma^(how many milestones have been reached)."""
+class MultiStepLR(_Schedule):
+    """lr * gamma^(how many milestones have been reached).
+
+    >>> schedule = schedules.MultiStepLR(0.1, milestones=(10, 15))
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 15)]
+    [0.1, 0.01, 0.001]
+    """
 
     lr: float
     milestones: tuple[int, ...]
@@ -44,8 +73,13 @@ class MultiStepLR:
 
 
 @dataclass(frozen=True)
-class ExponentialLR:
-    """lr * gamma^step."""
+class ExponentialLR(_Schedule):
+    """lr * gamma^step.
+
+    >>> schedule = schedules.ExponentialLR(0.1, gamma=0.9)
+    >>> [round(float(schedule(step)), 4) for step in (0, 1, 2)]
+    [0.1, 0.09, 0.081]
+    """
 
     lr: float
     gamma: float
@@ -55,8 +89,13 @@ class ExponentialLR:
 
 
 @dataclass(frozen=True)
-class LinearLR:
-    """lr times a factor from start_factor to end_factor in total_iters steps, then constant: a warm-up."""
+class LinearLR(_Schedule):
+    """lr times a factor from start_factor to end_factor in total_iters steps, then constant: a warm-up.
+
+    >>> schedule = schedules.LinearLR(0.1, start_factor=0.1, total_iters=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 100)]
+    [0.01, 0.055, 0.1, 0.1]
+    """
 
     lr: float
     start_factor: float = 1.0 / 3.0
@@ -64,6 +103,7 @@ class LinearLR:
     total_iters: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -72,14 +112,20 @@ class LinearLR:
 
 
 @dataclass(frozen=True)
-class ConstantLR:
-    """lr * factor for total_iters steps, then lr."""
+class ConstantLR(_Schedule):
+    """lr * factor for total_iters steps, then lr.
+
+    >>> schedule = schedules.ConstantLR(0.1, factor=0.5, total_iters=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 9, 10)]
+    [0.05, 0.05, 0.1]
+    """
 
     lr: float
     factor: float = 1.0 / 3.0
     total_iters: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -87,13 +133,19 @@ class ConstantLR:
 
 
 @dataclass(frozen=True)
-class InverseSqrtLR:
-    """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3)."""
+class InverseSqrtLR(_Schedule):
+    """lr * min(step / warmup_steps, sqrt(warmup_steps / step)), steps counted from 1 (A. Vaswani et al., 2017, equation 3).
+
+    >>> schedule = schedules.InverseSqrtLR(0.1, warmup_steps=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 49, 99, 399)]
+    [0.001, 0.05, 0.1, 0.05]
+    """
 
     lr: float
     warmup_steps: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, warmup_steps=self.warmup_steps)
 
     def __call__(self, step: Any) -> Any:
@@ -102,14 +154,20 @@ class InverseSqrtLR:
 
 
 @dataclass(frozen=True)
-class PolynomialLR:
-    """lr * (1 - step / total_iters)^power, then 0."""
+class PolynomialLR(_Schedule):
+    """lr * (1 - step / total_iters)^power, then 0.
+
+    >>> schedule = schedules.PolynomialLR(0.1, total_iters=10, power=2.0)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10)]
+    [0.1, 0.025, 0.0]
+    """
 
     lr: float
     total_iters: int = 5
     power: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_iters=self.total_iters)
 
     def __call__(self, step: Any) -> Any:
@@ -117,14 +175,20 @@ class PolynomialLR:
 
 
 @dataclass(frozen=True)
-class CosineAnnealingLR:
-    """From lr to eta_min in T_max steps along half a cosine, and back up after (I. Loshchilov and F. Hutter, 2017, eq. 5)."""
+class CosineAnnealingLR(_Schedule):
+    """From lr to eta_min in T_max steps along half a cosine, and back up after (I. Loshchilov and F. Hutter, 2017, eq. 5).
+
+    >>> schedule = schedules.CosineAnnealingLR(0.1, T_max=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 50, 100)]
+    [0.1, 0.05, 0.0]
+    """
 
     lr: float
     T_max: int
     eta_min: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, T_max=self.T_max)
 
     def __call__(self, step: Any) -> Any:
@@ -132,10 +196,14 @@ class CosineAnnealingLR:
 
 
 @dataclass(frozen=True)
-class CosineAnnealingWarmRestarts:
+class CosineAnnealingWarmRestarts(_Schedule):
     """From lr to eta_min along half a cosine, again and again: in T_0 steps, then in T_mult times as many, and so on.
 
     I. Loshchilov and F. Hutter (2017), equation 5.
+
+    >>> schedule = schedules.CosineAnnealingWarmRestarts(0.1, T_0=10, T_mult=2)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 20, 30)]
+    [0.1, 0.05, 0.1, 0.05, 0.1]
     """
 
     lr: float
@@ -144,6 +212,7 @@ class CosineAnnealingWarmRestarts:
     eta_min: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, T_0=self.T_0, T_mult=self.T_mult)
 
     def __call__(self, step: Any) -> Any:
@@ -158,10 +227,14 @@ class CosineAnnealingWarmRestarts:
 
 
 @dataclass(frozen=True)
-class CyclicLR:
+class CyclicLR(_Schedule):
     """From base_lr to max_lr in step_size_up steps and back in step_size_down, again and again (L. Smith, 2017).
 
     The rise over base_lr is halved with each cycle for "triangular2", and times gamma^step for "exp_range".
+
+    >>> schedule = schedules.CyclicLR(0.01, 0.1, step_size_up=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 20, 30)]
+    [0.01, 0.1, 0.01, 0.1]
     """
 
     base_lr: float
@@ -172,6 +245,7 @@ class CyclicLR:
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, step_size_up=self.step_size_up, step_size_down=self._down)
         if self.mode not in ("triangular", "triangular2", "exp_range"):
             raise ModelError(f'CyclicLR: mode is "triangular", "triangular2" or "exp_range", not {self.mode!r}')
@@ -189,10 +263,15 @@ class CyclicLR:
 
 
 @dataclass(frozen=True)
-class OneCycleLR:
+class OneCycleLR(_Schedule):
     """From max_lr / div_factor up to max_lr, then down to that over final_div_factor, by cosines or lines (L. Smith, 2018).
 
-    The way up takes pct_start of total_steps. After total_steps the rate stays.
+    The way up takes pct_start of total_steps. After total_steps the rate stays. In `fit` the steps are updates: epochs times
+    ceil(points / batch_size).
+
+    >>> schedule = schedules.OneCycleLR(0.1, total_steps=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 29, 60, 99)]
+    [0.004, 0.1, 0.0589, 0.0]
     """
 
     max_lr: float
@@ -203,6 +282,7 @@ class OneCycleLR:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive(self, total_steps=self.total_steps)
         if self.anneal_strategy not in ("cos", "linear"):
             raise ModelError(f'OneCycleLR: anneal_strategy is "cos" or "linear", not {self.anneal_strategy!r}')
@@ -222,8 +302,14 @@ class OneCycleLR:
 
 
 @dataclass(frozen=True)
-class SequentialLR:
-    """One schedule after the other, each counting from the milestone where it begins: a warm-up, then another."""
+class SequentialLR(_Schedule):
+    """One schedule after the other, each counting from the milestone where it begins: a warm-up, then another.
+
+    >>> warm_up, rest = schedules.LinearLR(0.1, 0.1, total_iters=10), schedules.CosineAnnealingLR(0.1, 90)
+    >>> schedule = schedules.SequentialLR((warm_up, rest), milestones=(10,))
+    >>> [round(float(schedule(step)), 4) for step in (0, 10, 55, 100)]
+    [0.01, 0.1, 0.05, 0.0]
+    """
 
     schedules: tuple[Callable[[Any], Any], ...]
     milestones: tuple[int, ...]

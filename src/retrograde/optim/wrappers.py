@@ -50,6 +50,14 @@ class Scheduled(Around):
     """`optimizer` with the learning rate `schedule(step)`, step counting its updates from 0; see `retrograde.optim.schedules`.
 
     The schedule is any function of a 0-d integer array, in NumPy; it takes the place of the optimizer's `lr`.
+
+    >>> optimizer = optim.Scheduled(optim.SGD(), schedules.StepLR(0.1, step_size=10, gamma=0.5))
+    >>> p, gradient = np.array(2.0), np.array(1.0)
+    >>> state = optimizer.init(p)
+    >>> for _ in range(20):  # ten steps of 0.1, ten of 0.05
+    ...     p, state = optimizer.update(gradient, state, p)
+    >>> p.round(2), state["step"]
+    (np.float64(0.5), np.int64(20))
     """
 
     optimizer: Any
@@ -77,6 +85,13 @@ class Plateau(Around):
     PyTorch's ReduceLROnPlateau: the loss is the validation points' if there are some, and better if below the best so far by
     `threshold`, relative ("rel") or absolute ("abs"); after a reduction `cooldown` epochs do not count; the rate stays at least
     `min_lr`, and where it would change by `eps` or less. The state's "lr" is the rate.
+
+    >>> optimizer = optim.Plateau(optim.SGD(lr=0.1), factor=0.5, patience=1)
+    >>> state = optimizer.init(np.zeros(2))
+    >>> for loss in (1.0, 0.9, 0.9, 0.9):  # at the end of each epoch
+    ...     state = optimizer.end_epoch(state, loss)
+    >>> float(state["lr"])
+    0.05
     """
 
     optimizer: Any
@@ -121,7 +136,12 @@ class Plateau(Around):
 
 @dataclass(frozen=True)
 class Clipped(Around):
-    """`optimizer` with gradients clipped: each element to +-clip_value, then all to the norm `max_norm`, if given."""
+    """`optimizer` with gradients clipped: each element to +-clip_value, then all to the norm `max_norm`, if given.
+
+    >>> optimizer, p = optim.Clipped(optim.SGD(lr=1.0), max_norm=1.0), np.zeros(2)
+    >>> optimizer.update(np.array([30.0, -40.0]), optimizer.init(p), p)[0].round(3)
+    array([-0.6,  0.8])
+    """
 
     optimizer: Any
     max_norm: float | None = None
@@ -152,6 +172,12 @@ class Averaged(Around):
     It begins as the weights after the first update, as in PyTorch's `AveragedModel`. After `fit` it is the network
     `run.optimizer_state["average"]`; of one with buffers or frozen arrays, which are not averaged, the network is
     `nn.combine(run.optimizer_state["average"], run.model)`.
+
+    >>> optimizer, p = optim.Averaged(optim.SGD(lr=0.5), decay=0.9), np.array([1.0, -2.0])
+    >>> p, state = optimizer.update(p, optimizer.init(p), p)
+    >>> p, state = optimizer.update(p, state, p)
+    >>> p, state["average"]
+    (array([ 0.25, -0.5 ]), array([ 0.475, -0.95 ]))
     """
 
     optimizer: Any
@@ -172,7 +198,11 @@ class Averaged(Around):
 
 
 def clip_grad_norm(grads: Any, max_norm: float) -> Any:
-    """The gradients times min(1, max_norm / (|g| + 1e-6)), |g| being the norm of all their elements together (as PyTorch's)."""
+    """The gradients times min(1, max_norm / (|g| + 1e-6)), |g| being the norm of all their elements together (as PyTorch's).
+
+    >>> optim.clip_grad_norm({"a": np.array([30.0]), "b": np.array([-40.0])}, max_norm=1.0)["a"].round(3)
+    array([0.6])
+    """
     leaves = tree_leaves(grads)
     if not leaves:
         return grads
@@ -182,5 +212,9 @@ def clip_grad_norm(grads: Any, max_norm: float) -> Any:
 
 
 def clip_grad_value(grads: Any, clip_value: float) -> Any:
-    """Each element brought into [-clip_value, clip_value]."""
+    """Each element of each gradient brought into [-clip_value, clip_value].
+
+    >>> optim.clip_grad_value(np.array([0.5, -40.0]), 1.0)
+    array([ 0.5, -1. ])
+    """
     return tree_map(lambda g: np.minimum(np.maximum(g, -clip_value), clip_value), grads)

@@ -106,7 +106,8 @@ class Tracer(Symbol):
         raise TracerConversionError(
             f"{self!r} cannot become a plain array: it would lose its gradient.\n"
             "Instead of a[i], with a plain array a and a traced i, write retrograde.numpy.take(a, i, axis=0). "
-            "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack), "
+            "Instead of np.array([x, y]), np.full(shape, x) or np.arange(x) write retrograde.numpy.array([x, y]) (or np.stack: "
+            "np.mean([x, y], axis=0) is np.mean(np.stack([x, y]), axis=0)), "
             "retrograde.numpy.full(shape, x) or retrograde.numpy.arange(x); instead of assigning into a plain array (a[i] = x) "
             "write a = rg.at(a)[i].set(x), or make `a` a traced array, say by np.zeros_like(x); instead of a function outside "
             "NumPy use one that works on traced arrays: retrograde.scipy.linalg and retrograde.scipy.special have SciPy's."

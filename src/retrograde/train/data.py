@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from retrograde.errors import DataError, ModelError
 from retrograde.io.frames import is_tabular
-from retrograde.nn import Module
+from retrograde.nn import Flatten, Lambda, Module, Parallel, Sequential, TransformerEncoder
 from retrograde.train.tabular import array_of
 
 
@@ -143,6 +143,28 @@ def check_arguments(net: Any, dtype: Any, callbacks: Any) -> list[Callable]:
         if not callable(callback):
             raise ModelError(f"callbacks are functions of the history; {callback!r} is none")
     return listed
+
+
+def check_points_first(net: Module) -> None:
+    """Raise `ModelError` for a layer that would take the points, which batches draw along the first axis, for steps of time."""
+    for layer in _in_order(net):
+        if getattr(layer, "batch_first", None) is False:
+            raise ModelError(
+                f"{layer!r} takes time along the first axis, along which fit draws its points: give it batch_first=True and "
+                "arrays (points, time, features). (Only a full batch without shuffle is one array in time.)"
+            )
+        keeps_axes = type(layer).__module__.startswith("retrograde.nn") and not isinstance(layer, (Flatten, Lambda, Parallel))
+        if hasattr(layer, "batch_first") or not keeps_axes:
+            return
+
+
+def _in_order(net: Module) -> Iterator[Module]:
+    """The layers that data go through, one after the other."""
+    if isinstance(net, (Sequential, TransformerEncoder)):
+        for layer in net.layers:
+            yield from _in_order(layer)
+    else:
+        yield net
 
 
 def check_takes_weights(loss: Callable) -> None:

@@ -15,7 +15,7 @@ from retrograde.nn.losses import check_targets, cross_entropy, get_loss
 from retrograde.optim import Adam, get_optimizer
 from retrograde.optim.optimizers import wants_objective
 from retrograde.train.callbacks import Every
-from retrograde.train.data import Data, check_alike, check_arguments, check_takes_weights, check_whole
+from retrograde.train.data import Data, check_alike, check_arguments, check_points_first, check_takes_weights, check_whole
 from retrograde.train.driver import Driver
 from retrograde.train.folder import Checkpoints, get_folder
 from retrograde.train.given import Given, Pass, gather
@@ -139,6 +139,8 @@ def fit(
         among = "a stream" if points is None else f"{points.n} points"
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points, in memory: "
                          f"give batch_size=None; it is {batch_size}, of {among}. For mini-batches take Adam")  # fmt: skip
+    if shuffle or points is None or given.batch < points.n:
+        check_points_first(nets[0])
     stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
     if stepped:
         _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
