@@ -50,7 +50,10 @@ def test_the_data_is_that_of_the_record(record, tmp_path):  # noqa: F811
     for name, derivative in derivatives.items():
         assert shown[name]["cotangent"]["data"] == [pytest.approx(derivative, rel=1e-8)]
         assert f"{shown[name]['cotangent']['data'][0]:.3f}" == number_text(record[name].cotangent)  # both round alike
-    assert shown["h3"]["jacobians"]["f2"] == {"shape": [], "data": [pytest.approx(-np.sin(values["f2"]))], "example": None}
+    by_f2 = shown["h3"]["jacobians"]["f2"]
+    assert by_f2["shape"] == [1, 1] and by_f2["batch"] == 0
+    assert by_f2["examples"][0]["data"] == [pytest.approx(-np.sin(values["f2"]), rel=1e-8)]
+    assert by_f2["examples"][0]["norm"] == pytest.approx(np.sin(values["f2"]))
     assert (data["reuse"]["naive"], data["reuse"]["shared"]) == (28, 10)
     assert shown["x"]["value"]["data"] == [2.3] and data["loss"] == record.loss
 
@@ -75,7 +78,7 @@ def test_nan_and_infinity_are_words(tmp_path):
     data = data_of(rg.explore(loss)(np.float64(1.0), np.array([1.0, -2.0, 0.0])).save(tmp_path / "run.html"))
     by_name = {step["name"]: step for step in data["steps"]}
     assert by_name["h"]["value"]["data"] == [0, "nan", "-inf"] and by_name["h"]["value"]["not_finite"] == 2
-    assert data["loss"] == "nan" and "NaN is first made in step h" in data["diagnosis"][0]
+    assert data["loss"] == "nan" and "NaN is first made in step h" in data["diagnosis"]["en"][0]
 
 
 def test_large_arrays_are_pictures_unless_they_are_asked_for(tmp_path):

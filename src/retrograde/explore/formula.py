@@ -129,7 +129,11 @@ def _level(shape: str) -> int:
 def literal(value: object) -> Formula:
     """A number as a person writes it."""
     array = np.asarray(value)
-    shown = str(value) if array.dtype.kind in "bc" else f"{array.item():.6g}"
+    if array.dtype.kind == "c":
+        shown = f"{array.item():.6g}".removeprefix("0+").replace("j", "i")
+        shown = "i" if shown == "1i" else shown
+        return Formula(shown, shown, ATOM if array.real == 0 <= array.imag else SUM)
+    shown = str(value) if array.dtype.kind == "b" else f"{array.item():.6g}"
     return Formula(shown, shown, PRODUCT if shown.startswith("-") else ATOM)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,8 +68,6 @@ def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
     graph = builder.finish([as_output(outputs[0])])
-    if any(var.type.dtype.kind == "c" for var in graph.inputs):
-        raise DifferentiationError("explore shows real numbers; take complex parameters apart into real and imaginary parts")
     return Record(Passes(graph, builder.values, parameters), watch.names(), getattr(f, "__name__", "the loss"))
 
 
@@ -152,11 +150,11 @@ class Record:
 
         return reuse_of(self)
 
-    def diagnose(self) -> list[str]:
-        """What is wrong with these numbers, in sentences; an empty list where nothing is."""
+    def diagnose(self, language: str = "en") -> list[str]:
+        """What is wrong with these numbers, in sentences, English ("en") or Korean ("ko"); an empty list where nothing is."""
         from retrograde.explore.diagnose import diagnose
 
-        return diagnose(self)
+        return diagnose(self, language)
 
     def plot(self, rate: float | None = None) -> Any:
         """A matplotlib figure: norms by step, update-to-weight ratios for a learning rate, cotangents, dead units."""
@@ -164,15 +162,20 @@ class Record:
 
         return figure(self, rate)
 
-    def save(self, path: Any, *, show: Sequence[str] = (), open: bool = False) -> Any:
+    def save(
+        self, path: Any, *, show: Sequence[str] = (), columns: Mapping[str, Sequence[str]] | None = None,
+        language: str | None = None, open: bool = False,
+    ) -> Any:  # fmt: skip
         """Write one HTML file to look at in a browser, from disk and without a network; returns its path.
 
         It walks through both passes with every formula and number. Large arrays are summarized, but for those of the steps
-        named in `show`. `open=True` opens it. Raises `OSError` where the file cannot be written.
+        named in `show`. `columns` has names for the last axis of steps, `{"x": ["age", "income"]}`. The page is in `language`,
+        "en" or "ko", at first; by default in the reader's. `open=True` opens it. Raises `OSError` where the file cannot be
+        written, `ShapeError` where the columns of a step are fewer or more than their names.
         """
         from retrograde.explore.saving import save_page
 
-        return save_page(self, path, show=show, open_it=open)
+        return save_page(self, path, show=show, columns=columns or {}, language=language, open_it=open)
 
     def to_dict(self, *, elements: int = 4096) -> dict[str, Any]:
         """All of it as JSON-able data; of arrays of more than `elements` numbers a summary only."""
