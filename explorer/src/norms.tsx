@@ -2,6 +2,7 @@
 import { useShared } from "./context";
 import { short } from "./format";
 import { Spoken } from "./spoken";
+import { AsTable } from "./table";
 import { Tex } from "./tex";
 
 const NAMED = 24; // bars that have their name below them
@@ -30,15 +31,7 @@ export function Norms() {
           </button>
         ))}
       </div>
-      <details>
-        <summary>{text.asTable}</summary>
-        <div class="scroll" tabIndex={0} role="group" aria-label={text.norms}>
-          <table>
-            <thead><tr><th scope="col">{text.name}</th><th scope="col">{text.norm}</th></tr></thead>
-            <tbody>{bars.map(({ step, norm }) => <tr key={step.name}><th scope="row">{step.derivative.text}</th><td>{short(norm)}</td></tr>)}</tbody>
-          </table>
-        </div>
-      </details>
+      <AsTable label={text.norms} heading={text.norm} rows={bars.map(({ step, norm }) => [step.derivative.text, short(norm)])} />
     </section>
   );
 }

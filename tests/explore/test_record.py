@@ -269,7 +269,7 @@ def test_complex_values_and_gradients(waves):
 
 
 def test_jacobians_of_complex_values(waves):
-    record, _, (p, x, y) = waves
+    record, _, (_, x, y) = waves
     f1 = record["f1"].value
     by_f1 = record["l"].jacobian_by("f1")
     np.testing.assert_allclose(by_f1, 2 / 5 * np.conj(f1 - y), rtol=1e-12)

@@ -24,27 +24,34 @@ def predict_table(model: str, path: str, out: str | None) -> None:
     net, target, preprocessor = load_table_model(model)
     if out is not None and not Path(out).parent.is_dir():
         raise DataError(f"--out {out}: there is no folder {Path(out).parent}")
-    known = preprocessor.categories | ({target.name: target.classes} if target.classes else {})
-    words = [n for n, c in known.items() if isinstance(c[0], str) and not set(c) <= {"true", "false", MISSING}]
-    table = read_table(path, text=words)
+    table = read_for_model(path, target, preprocessor)
     x = preprocessor.transform(preprocessor.read(table))
     output = outputs(net, x)
-    _write(_as_columns(target, output), out)
+    _write(prediction_columns(target, output), out)
     _tell_score(table, target, output)
     if out is not None:
         print(f"{table.rows:,} predictions saved to {out}", file=sys.stderr)
 
 
-def load_table_model(path: str) -> tuple[Any, Target, Preprocessor]:
+def read_for_model(path: str, target: Target, preprocessor: Preprocessor) -> Table:
+    """The table, with columns as text where the model knows words."""
+    known = preprocessor.categories | ({target.name: target.classes} if target.classes else {})
+    words = [n for n, c in known.items() if isinstance(c[0], str) and not set(c) <= {"true", "false", MISSING}]
+    return read_table(path, text=words)
+
+
+def load_table_model(path: str, otherwise: str = "") -> tuple[Any, Target, Preprocessor]:
     """The network of a model file, what it predicts, and how it reads a table.
 
-    Raises `ModelFileError` for a file that is missing, cut short, not a model, or whose parts do not belong together.
+    Raises `ModelFileError` for a file that is missing, cut short, not a model, or whose parts do not belong together; for a
+    network without a table it ends in what to do `otherwise`.
     """
     from retrograde.io.model_file import load
 
     net, extra = load(path)
     if not isinstance(extra, dict) or extra.get("kind") != KIND:
-        raise ModelFileError(f"{path} holds a network but not how to read a table; only `retrograde train` writes that")
+        missing = "a network but not how to read a table; only `retrograde train` writes that"
+        raise ModelFileError(f"{path} holds {missing}{otherwise}")
     target, preprocessor = Target.from_json(extra.get("target")), Preprocessor.from_json(extra.get("preprocessor"))
     try:
         shape = np.shape(net(np.zeros((1, preprocessor.width), np.float32)))
@@ -55,7 +62,8 @@ def load_table_model(path: str) -> tuple[Any, Target, Preprocessor]:
     return net, target, preprocessor
 
 
-def _as_columns(target: Target, output: np.ndarray) -> pa.Table:
+def prediction_columns(target: Target, output: np.ndarray) -> pa.Table:
+    """What the network's output says, in the target's own terms: `prediction`, and the classes' probabilities."""
     if target.task == "regression":
         return pa.table({"prediction": output[:, 0].astype(np.float64) * target.scale + target.mean})
     p = softmax(output)

@@ -20,6 +20,7 @@ from retrograde.trace import Tracer, user_location
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _HERE = os.path.join(_PACKAGE, "explore") + os.sep
+_CLI = os.path.join(_PACKAGE, "cli") + os.sep  # what the command line looks into is written as a person writes it
 _LOSSES = os.path.join(_PACKAGE, "nn", "losses.py")
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 LISTED = 1000  # elements of a list that are looked at for names
@@ -63,7 +64,7 @@ class Watch:
                 users.clear()
             elif file == _LOSSES and not frame.f_code.co_name.startswith("_"):
                 call = self._call(frame, frame.f_code.co_name, None)
-            if not file.startswith((_PACKAGE, _NUMPY)):
+            if file.startswith(_CLI) or not file.startswith((_PACKAGE, _NUMPY)):
                 users.append(frame)
                 if place is None or (call is not None and call.frame is frame):
                     place = Place((file, frame.f_lineno, frame.f_code.co_name))
