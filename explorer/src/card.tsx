@@ -38,8 +38,8 @@ export function Card({ face, setFace }: Props) {
 }
 
 function equation(left: string, right: string | null, step: Step, part: "value" | "cotangent"): string {
-  const number = step[part] && only(step[part]);
-  return `${left} = ${right ?? "0"}${number ? ` = ${number.replaceAll("−", "-")}` : ""}`;
+  const number = step[part] && only(step[part])?.replaceAll("−", "-");
+  return `${left} = ${right ?? "0"}${number && number !== right ? ` = ${number}` : ""}`;
 }
 
 function Forward({ step, face }: { step: Step; face: FaceName }) {

@@ -55,7 +55,7 @@ export function Tensor({ shape, numbers, label, columns }: Props) {
     ...(numbers.min !== null && numbers.max !== null ? [`${text.range} ${short(numbers.min)} … ${short(numbers.max)}`] : []),
     ...(numbers.zeros ? [`${text.zeros} ${numbers.zeros}`] : []),
     ...(numbers.not_finite ? [`${text.notFinite} ${numbers.not_finite}`] : []),
-  ].join(" · ");
+  ].map((item) => item.replaceAll(" ", "\u00a0")).join(" · ");
   return (
     <figure class="tensor">
       {grid && (named
@@ -144,7 +144,7 @@ function HeatMap({ grid, label }: { grid: Grid; label: string }) {
   return (
     <canvas
       ref={canvas} class="heat" width={grid.columns} height={grid.rows} role="img" aria-label={label}
-      style={{ width: `min(100%, ${scale * grid.columns}px)`, aspectRatio: `${grid.columns} / ${grid.rows}` }}
+      style={{ width: `${scale * grid.columns}px`, aspectRatio: `${grid.columns} / ${grid.rows}` }}
     />
   );
 }

@@ -206,7 +206,8 @@ def transposed(formula: Formula) -> Formula:
         return formula.turned
     base = formula.wrapped(ATOM)
     text = f"({base.text})" if "/" in base.text and base.text[0] != "(" else base.text
-    tex = f"\\left({base.tex}\\right)" if base.tex.startswith("\\frac") else base.tex
+    fraction = re.match(r"(\\underset\{[^{}]*\}\{)?\\frac", base.tex)
+    tex = f"\\left({base.tex}\\right)" if fraction else base.tex
     return Formula(tex + "^T", text + "ᵀ", POWER, turned=formula)
 
 
