@@ -69,20 +69,24 @@ function Back({ step, face }: { step: Step; face: FaceName }) {
   return (
     <>
       <Tex display tex={equation(step.derivative.tex, middle, step, "cotangent")} />
-      {readers.map((reader) => (
+      {readers.map((reader, i) => (
         <div class="product" key={reader.name}>
-          <div class="tile local">
-            <h3>{text.local}</h3>
-            <Tex tex={`${partial(reader)} = ${facedLocal(reader, face, step.name)}`} />
-          </div>
+          <Signed sign={i ? "+" : ""}>
+            <div class="tile local">
+              <h3>{text.local}</h3>
+              <Tex tex={`${partial(reader)} = ${facedLocal(reader, face, step.name)}`} />
+            </div>
+          </Signed>
           <Signed sign="·">
             {last(reader)
               ? <div class="tile incoming"><h3>{text.seed}</h3><Tex tex={`\\frac{\\partial ${reader.symbol.tex}}{\\partial ${reader.symbol.tex}} = 1`} /></div>
               : <Tile tex={reader.derivative.tex} step={reader} part="cotangent" heading={text.reused} kind="incoming" />}
           </Signed>
-          <Signed sign={readers.length > 1 ? "→" : "="}>
-            <Tile tex={step.derivative.tex} step={step} part="cotangent" heading={text.product} result />
-          </Signed>
+          {i === readers.length - 1 && (
+            <Signed sign="=">
+              <Tile tex={step.derivative.tex} step={step} part="cotangent" heading={i ? text.sum : text.product} result />
+            </Signed>
+          )}
         </div>
       ))}
       {dropped.length > 0 && (
@@ -102,7 +106,7 @@ function Back({ step, face }: { step: Step; face: FaceName }) {
 
 /** A tile with the sign in front of it, which stay on one line. */
 function Signed({ sign, children }: { sign: string; children: ComponentChildren }) {
-  return <div class="signed"><span class="sign" aria-hidden="true">{sign}</span>{children}</div>;
+  return <div class="signed">{sign && <span class="sign" aria-hidden="true">{sign}</span>}{children}</div>;
 }
 
 interface TileProps {

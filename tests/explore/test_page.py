@@ -225,6 +225,39 @@ def test_the_diagnosis_speaks_the_pages_language(show):
     assert "표준화하세요" in page.locator(".diagnosis").inner_text()
 
 
+def test_a_value_read_twice_has_the_sum_of_the_products(show):
+    def twice(w):
+        h = np.sin(w)
+        f = h * 3.0
+        return f * h
+
+    record = rg.explore(twice)(0.7)
+    page = show(record)
+    page.keyboard.press("End")
+    products = page.locator(".card .product")
+    assert products.count() == 2 and products.locator(".result").count() == 1
+    assert written(products.locator(".result output")) == number_text(record["h"].cotangent)
+    assert "the sum of the products" in products.last.inner_text()
+
+
+def test_a_loops_cotangents_are_a_chart_in_time(show):
+    def loss(w):
+        def step(h, _):
+            h = np.tanh(w * h)
+            return h, None
+
+        return rg.scan(step, np.ones(2), length=5)[0].sum()
+
+    record = rg.explore(loss)(0.5)
+    page = show(record)
+    table = page.locator(".cotangents")
+    table.locator("summary").click()
+    rows = [(written(row.locator("th")), float(written(row.locator("td")))) for row in table.locator("tbody tr").all()]
+    steps = [step for step in record.steps if step.name != record.loss_name]
+    assert [name for name, _ in rows] == [f"dl/d{step.name}" for step in steps] and len(rows) >= 4
+    np.testing.assert_allclose([x for _, x in rows], [np.linalg.norm(s.cotangent) for s in steps], rtol=5e-3)
+
+
 def test_a_hundred_layers_open_closed(show):
     page = show(of_layers([4] * 101))
     assert page.locator(".node.closed").count() == 99

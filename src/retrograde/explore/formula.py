@@ -166,6 +166,8 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
         if operands[0].text == "-1":
             right = operands[1].wrapped(PRODUCT)
             return Formula("-" + right.tex, "-" + right.text, PRODUCT)
+    if name == "matmul":  # Wᵀ (a · b) is not (Wᵀ a) · b
+        operands = [f.wrapped(POWER) if f.turned is None else f for f in operands]
     if name == "divide" and operands[1].one:
         return operands[0]
     if name in ("sum", "broadcast_to", "transpose") and operands[0].one:

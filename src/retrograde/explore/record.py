@@ -15,9 +15,11 @@ from retrograde.explore.steps import outline
 from retrograde.explore.watch import Watch
 from retrograde.ir import Graph, Literal, Var, evaluate
 from retrograde.trace import Tracer, tracing
-from retrograde.trace.trace import as_output, input_names, new_input
+from retrograde.trace.trace import as_output, input_names, new_input, opened
 from retrograde.transforms import check_scalar, differentiable, positions_of, wanted_of, with_kwargs
 from retrograde.tree import tree_flatten, tree_unflatten
+
+LOOP = 64  # steps of a loop that are shown one by one
 
 
 class Passes:
@@ -63,7 +65,7 @@ def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums
         if i in wanted:
             parameters += [leaf.atom for leaf in leaves]
         given.append(tree_unflatten(structure, leaves))
-    with np.errstate(all="ignore"):  # `diagnose` says where a NaN comes from
+    with np.errstate(all="ignore"), opened(LOOP):  # `diagnose` says where a NaN comes from
         result = f(*given)
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
