@@ -26,7 +26,7 @@ _HERE = os.path.join(_PACKAGE, "explore") + os.sep
 _CLI = os.path.join(_PACKAGE, "cli") + os.sep  # what the command line looks into is written as a person writes it
 _RECURRENT = os.path.join(_PACKAGE, "nn", "recurrent.py")
 _LOSSES = os.path.join(_PACKAGE, "nn", "losses.py")
-_LIBRARIES = tuple(os.path.dirname(os.path.abspath(library.__file__)) + os.sep for library in (np, optree))
+_LIBRARIES = tuple(os.path.dirname(os.path.abspath(str(library.__file__))) + os.sep for library in (np, optree))
 LISTED = 1000  # elements of a list that are looked at for names
 
 
