@@ -18,7 +18,7 @@ const SMALL = 24; // steps up to which all layers are open at first
 export function App({ data }: { data: RecordData }) {
   const model = useMemo(() => new Model(data), [data]);
   const walk = useMemo(() => new Walk(model), [model]);
-  const [language, setLanguage] = useState<Language>(navigator.language.startsWith("ko") ? "ko" : "en");
+  const [language, setLanguage] = useState<Language>(data.language ?? (navigator.language.startsWith("ko") ? "ko" : "en"));
   const [theme, setTheme] = useState<Theme>(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const [at, setAt] = useState(0);
   const [selected, select] = useState<string | null>(null);
@@ -46,7 +46,7 @@ export function App({ data }: { data: RecordData }) {
     return () => removeEventListener("keydown", key);
   }, [walk]);
 
-  const shared: Shared = { text, theme, model, walk, selected, select, at, go };
+  const shared: Shared = { text, language, theme, model, walk, selected, select, at, go };
   return (
     <Context.Provider value={shared}>
       <header class="top">
@@ -63,16 +63,16 @@ export function App({ data }: { data: RecordData }) {
       <main>
         <Graph open={open} setOpen={setOpen} />
         <Transport />
-        <Memory />
         <div class="column">
           <Card face={face} setFace={setFace} />
+          <Memory />
           <Norms />
-          <Naive />
         </div>
         <div class="column">
           <Detail />
           <Diagnosis />
         </div>
+        <Naive />
       </main>
       <footer><p class="quiet">{text.keys}</p></footer>
     </Context.Provider>
@@ -80,12 +80,12 @@ export function App({ data }: { data: RecordData }) {
 }
 
 function Diagnosis() {
-  const { text, model } = useShared();
-  const { diagnosis } = model.data;
+  const { text, language, model } = useShared();
+  const diagnosis = model.data.diagnosis[language];
   return (
     <section class="panel diagnosis-panel" aria-label={text.diagnosis}>
       <header><h2>{text.diagnosis}</h2></header>
-      {diagnosis.length ? <ul class="diagnosis" lang="en" tabIndex={0}>{diagnosis.map((s) => <li key={s}>{s}</li>)}</ul> : <p class="quiet">{text.nothing}</p>}
+      {diagnosis.length ? <ul class="diagnosis" tabIndex={0}>{diagnosis.map((s) => <li key={s}>{s}</li>)}</ul> : <p class="quiet">{text.nothing}</p>}
     </section>
   );
 }

@@ -1,6 +1,7 @@
 /** What happens at the current step: its formula in symbols, with shapes or with numbers, and the parts of the product. */
+import type { ComponentChildren } from "preact";
 import { useShared } from "./context";
-import { decimal } from "./format";
+import { only } from "./format";
 import { faced, facedLocal, type FaceName, type Step } from "./record";
 import { Spoken } from "./spoken";
 import { Tensor } from "./tensor";
@@ -37,8 +38,8 @@ export function Card({ face, setFace }: Props) {
 }
 
 function equation(left: string, right: string | null, step: Step, part: "value" | "cotangent"): string {
-  const only = step[part]?.data?.length === 1 ? step[part]!.data![0] : undefined;
-  return `${left} = ${right ?? "0"}${only === undefined ? "" : ` = ${decimal(only).replace("−", "-")}`}`;
+  const number = step[part] && only(step[part])?.replaceAll("−", "-");
+  return `${left} = ${right ?? "0"}${number && number !== right ? ` = ${number}` : ""}`;
 }
 
 function Forward({ step, face }: { step: Step; face: FaceName }) {
@@ -68,18 +69,24 @@ function Back({ step, face }: { step: Step; face: FaceName }) {
   return (
     <>
       <Tex display tex={equation(step.derivative.tex, middle, step, "cotangent")} />
-      {readers.map((reader) => (
+      {readers.map((reader, i) => (
         <div class="product" key={reader.name}>
-          <div class="tile local">
-            <h3>{text.local}</h3>
-            <Tex tex={`${partial(reader)} = ${facedLocal(reader, face, step.name)}`} />
-          </div>
-          <span class="sign" aria-hidden="true">·</span>
-          {last(reader)
-            ? <div class="tile incoming"><h3>{text.seed}</h3><Tex tex={`\\frac{\\partial ${reader.symbol.tex}}{\\partial ${reader.symbol.tex}} = 1`} /></div>
-            : <Tile tex={reader.derivative.tex} step={reader} part="cotangent" heading={text.reused} kind="incoming" />}
-          <span class="sign" aria-hidden="true">{readers.length > 1 ? "→" : "="}</span>
-          <Tile tex={step.derivative.tex} step={step} part="cotangent" heading={text.product} result />
+          <Signed sign={i ? "+" : ""}>
+            <div class="tile local">
+              <h3>{text.local}</h3>
+              <Tex tex={`${partial(reader)} = ${facedLocal(reader, face, step.name)}`} />
+            </div>
+          </Signed>
+          <Signed sign="·">
+            {last(reader)
+              ? <div class="tile incoming"><h3>{text.seed}</h3><Tex tex={`\\frac{\\partial ${reader.symbol.tex}}{\\partial ${reader.symbol.tex}} = 1`} /></div>
+              : <Tile tex={reader.derivative.tex} step={reader} part="cotangent" heading={text.reused} kind="incoming" />}
+          </Signed>
+          {i === readers.length - 1 && (
+            <Signed sign="=">
+              <Tile tex={step.derivative.tex} step={step} part="cotangent" heading={i ? text.sum : text.product} result />
+            </Signed>
+          )}
         </div>
       ))}
       {dropped.length > 0 && (
@@ -88,13 +95,18 @@ function Back({ step, face }: { step: Step; face: FaceName }) {
           {dropped.map((parameter) => (
             <div class="drop" key={parameter.name} data-drop={parameter.name}>
               <Tex display tex={equation(parameter.derivative.tex, faced(parameter, face, "backward"), parameter, "cotangent")} />
-              {parameter.shape.length > 0 && parameter.cotangent && <Tensor shape={parameter.shape} numbers={parameter.cotangent} label={parameter.derivative.text} />}
+              {parameter.shape.length > 0 && parameter.cotangent && <Tensor shape={parameter.shape} numbers={parameter.cotangent} label={parameter.derivative.text} columns={parameter.columns} />}
             </div>
           ))}
         </div>
       )}
     </>
   );
+}
+
+/** A tile with the sign in front of it, which stay on one line. */
+function Signed({ sign, children }: { sign: string; children: ComponentChildren }) {
+  return <div class="signed">{sign && <span class="sign" aria-hidden="true">{sign}</span>}{children}</div>;
 }
 
 interface TileProps {
@@ -114,7 +126,7 @@ function Tile({ tex, step, part, heading, kind = "", result = false }: TileProps
     <div class={`tile ${kind} ${result ? "result" : ""}`}>
       {heading && <h3>{heading}</h3>}
       <button type="button" class="plain" onClick={() => select(step.name)}><Spoken as={label}><Tex tex={tex} /></Spoken></button>
-      {numbers && <Tensor shape={step.shape} numbers={numbers} label={label} />}
+      {numbers && <Tensor shape={step.shape} numbers={numbers} label={label} columns={step.columns} />}
     </div>
   );
 }

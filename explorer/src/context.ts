@@ -2,13 +2,14 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Model } from "./record";
-import { languages, type Text } from "./text";
+import { languages, type Language, type Text } from "./text";
 import type { Walk } from "./walk";
 
 export type Theme = "light" | "dark";
 
 export interface Shared {
   text: Text;
+  language: Language;
   theme: Theme;
   model: Model;
   walk: Walk;
@@ -20,7 +21,7 @@ export interface Shared {
   go: (to: number | ((at: number) => number)) => void;
 }
 
-export const Context = createContext<Shared>({ text: languages.en, theme: "light" } as Shared);
+export const Context = createContext<Shared>({ text: languages.en, language: "en", theme: "light" } as Shared);
 export const useShared = (): Shared => useContext(Context);
 export const useText = (): Text => useContext(Context).text;
 export const useTheme = (): Theme => useContext(Context).theme;

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { useShared } from "./context";
 import { bytes } from "./format";
-import { shapeText, sizeOf, type Step } from "./record";
+import { shapeText, type Step } from "./record";
 import { Tensor } from "./tensor";
 import { Tex } from "./tex";
 
@@ -25,16 +25,17 @@ function Facts({ step }: { step: Step }) {
   const uses = model.data.reuse.uses[step.derivative.text];
   return (
     <>
-      <h3 class="title"><Tex tex={step.symbol.tex} /> <small>{step.op} · {shapeText(step.shape) || text.number} · {step.dtype} · {bytes(step.nbytes)}</small></h3>
+      <h3 class="title"><Tex tex={step.symbol.tex} /> <small>{step.kind === "step" ? step.op : text[step.kind]} · {shapeText(step.shape) || text.number} · {step.dtype} · {bytes(step.nbytes)}</small></h3>
       {step.kind === "step" && <Tex display tex={`${step.symbol.tex} = ${step.formula.tex}`} />}
       <h4>{text.value}</h4>
-      <Tensor shape={step.shape} numbers={step.value} label={step.symbol.text} />
+      <Tensor shape={step.shape} numbers={step.value} label={step.symbol.text} columns={step.columns} />
       <Histogram step={step} />
       {step.cotangent && (
         <>
           <h4>{step.kind === "parameter" ? text.gradient : text.cotangent}</h4>
           {step.backward && <Tex display tex={`${step.derivative.tex} = ${step.backward.tex}`} />}
-          <Tensor shape={step.shape} numbers={step.cotangent} label={step.derivative.text} />
+          <Tensor shape={step.shape} numbers={step.cotangent} label={step.derivative.text} columns={step.columns} />
+          {step.cotangent.imaginary && <p class="quiet">{text.complex}</p>}
           {uses && <p>{text.uses} {uses.join(", ")}</p>}
         </>
       )}
@@ -68,39 +69,32 @@ function JacobianView({ step }: { step: Step }) {
   const { text, model } = useShared();
   const names = Object.keys(step.local);
   const [by, setBy] = useState(names.find((name) => name in step.jacobians) ?? names[0]!);
+  const [example, setExample] = useState(0);
   const jacobian = step.jacobians[by];
   const read = model.step(by);
-  const columns = jacobian ? Math.max(1, sizeOf(jacobian.shape.slice(-(step.shape.length - (jacobian.example === null ? 0 : 1)) || jacobian.shape.length))) : 1;
-  const rows = jacobian ? jacobian.data.length / columns : 0;
+  const shown = jacobian && Math.min(example, jacobian.examples.length - 1);
+  const isComplex = [step, read].every((one) => one.dtype.startsWith("complex"));
   return (
     <>
-      <h4>
+      <h4 class="choices">
         <label>{text.jacobianBy} <select value={by} onChange={(event) => setBy(event.currentTarget.value)}>
           {names.map((name) => <option key={name} value={name}>{model.step(name).symbol.text}</option>)}
         </select></label>
+        {jacobian && jacobian.batch > 1 && (
+          <label>{text.jacobianExample} <select value={shown} onChange={(event) => setExample(Number(event.currentTarget.value))}>
+            {jacobian.examples.map((_, i) => <option key={i} value={i}>{i}</option>)}
+          </select> {text.jacobianOf(jacobian.batch)}</label>
+        )}
       </h4>
       <Tex display tex={`\\frac{\\partial ${step.symbol.tex}}{\\partial ${read.symbol.tex}} = ${step.local[by]!.tex}`} />
       {jacobian ? (
         <>
-          <Tensor shape={[rows, columns]} numbers={summary(jacobian.data)} label={`${text.jacobian}: ${step.symbol.text}, ${read.symbol.text}`} />
-          {jacobian.data.length > 1 && <p class="quiet">{text.jacobianRows(read.symbol.text, step.symbol.text)}{jacobian.example !== null && `; ${text.jacobianExample}`}</p>}
+          <Tensor shape={jacobian.shape} numbers={jacobian.examples[shown!]!} label={`${text.jacobian}: ${step.symbol.text}, ${read.symbol.text}`} />
+          {jacobian.shape[0] * jacobian.shape[1] > 1 && <p class="quiet">{text.jacobianRows(read.symbol.text, step.symbol.text)}</p>}
         </>
-      ) : <p class="quiet">{text.jacobianLarge(step.name)}</p>}
+      ) : <p class="quiet">{isComplex ? text.jacobianComplex : text.jacobianLarge(step.name)}</p>}
     </>
   );
-}
-
-function summary(data: import("./record").Numeric[]): import("./record").Numbers {
-  const finite = data.filter((x): x is number => typeof x === "number");
-  return {
-    data,
-    norm: Math.sqrt(finite.reduce((sum, x) => sum + x * x, 0)),
-    min: finite.length ? Math.min(...finite) : null,
-    max: finite.length ? Math.max(...finite) : null,
-    mean: finite.length ? finite.reduce((a, b) => a + b, 0) / finite.length : null,
-    zeros: finite.filter((x) => x === 0).length,
-    not_finite: data.length - finite.length,
-  };
 }
 
 function Histogram({ step }: { step: Step }) {

@@ -1,5 +1,5 @@
 /** Numbers as people read them. */
-import type { Numeric } from "./record";
+import type { Numbers, Numeric } from "./record";
 
 /** Three decimals as a textbook prints them; powers of ten where that shows nothing. */
 export function decimal(x: Numeric): string {
@@ -16,6 +16,20 @@ export function short(x: Numeric): string {
   const text = x === 0 ? "0" : size >= 1e4 || size < 1e-3 ? x.toExponential(0) : Number(x.toPrecision(3)).toString();
   return text.replace("-", "−");
 }
+
+/** a + bi, of the texts of a and b. */
+function complex(real: string, imaginary: string): string {
+  return imaginary.startsWith("−") ? `${real} − ${imaginary.slice(1)}i` : `${real} + ${imaginary}i`;
+}
+
+/** One element as text, by `decimal` or `short`. */
+export function element(numbers: Numbers, i: number, write: (x: Numeric) => string): string {
+  const real = write(numbers.data![i]!);
+  return numbers.imaginary ? complex(real, write(numbers.imaginary[i]!)) : real;
+}
+
+/** The number of an array that has one alone, as text; null for all others. */
+export const only = (numbers: Numbers): string | null => (numbers.data?.length === 1 ? element(numbers, 0, decimal) : null);
 
 export function bytes(n: number): string {
   for (const [size, unit] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]] as const)

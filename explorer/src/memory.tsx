@@ -2,6 +2,7 @@
 import { useShared } from "./context";
 import { bytes } from "./format";
 import type { Moment } from "./record";
+import { AsTable } from "./table";
 import { Tex } from "./tex";
 
 const ROWS = 16;
@@ -40,15 +41,7 @@ export function Memory() {
         <p>{text.memoryKept(bytes(memory.kept))}</p>
         <Lifetimes now={now} />
       </details>
-      <details>
-        <summary>{text.asTable}</summary>
-        <div class="scroll" tabIndex={0} role="group" aria-label={text.memory}>
-          <table>
-            <thead><tr><th scope="col">{text.name}</th><th scope="col">{text.bytes}</th></tr></thead>
-            <tbody>{memory.moments.map((m, i) => <tr key={i}><th scope="row">{name(m)}</th><td>{m.nbytes.toLocaleString("en-US")}</td></tr>)}</tbody>
-          </table>
-        </div>
-      </details>
+      <AsTable label={text.memory} heading={text.bytes} rows={memory.moments.map((m) => [name(m), m.nbytes.toLocaleString("en-US")])} />
     </section>
   );
 }

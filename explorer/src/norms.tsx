@@ -1,22 +1,35 @@
-/** The norm of each parameter's gradient, in the order of the forward pass, on a logarithmic scale. */
+/** Norms on a logarithmic scale: of the parameters' gradients, and of the cotangents step by step, where a chain is seen to vanish. */
 import { useShared } from "./context";
 import { short } from "./format";
+import type { Step } from "./record";
 import { Spoken } from "./spoken";
+import { AsTable } from "./table";
 import { Tex } from "./tex";
 
 const NAMED = 24; // bars that have their name below them
 
 export function Norms() {
-  const { text, model, selected, select } = useShared();
-  const bars = model.data.parameters.flatMap((p) => (typeof p.cotangent?.norm === "number" ? [{ step: p, norm: p.cotangent.norm }] : []));
+  const { text, model } = useShared();
+  const { parameters, steps, loss_name } = model.data;
+  return (
+    <>
+      <Chart kind="norms" title={text.norms} steps={parameters} />
+      <Chart kind="cotangents" title={text.cotangentNorms} steps={steps.filter((step) => step.name !== loss_name)} />
+    </>
+  );
+}
+
+function Chart({ kind, title, steps }: { kind: string; title: string; steps: Step[] }) {
+  const { text, selected, select } = useShared();
+  const bars = steps.flatMap((step) => (typeof step.cotangent?.norm === "number" ? [{ step, norm: step.cotangent.norm }] : []));
   const positive = bars.map((b) => b.norm).filter((n) => n > 0);
   if (!positive.length) return null;
   const low = Math.floor(Math.log10(Math.min(...positive)) - 0.2);
   const high = Math.ceil(Math.log10(Math.max(...positive)));
   const height = (n: number) => `${n > 0 ? (100 * (Math.log10(n) - low)) / Math.max(1, high - low) : 0}%`;
   return (
-    <section class="panel norms" aria-label={text.norms}>
-      <header><h2>{text.norms}</h2><p class="quiet">10<sup>{low}</sup> … 10<sup>{high}</sup></p></header>
+    <section class={`panel norms ${kind}`} aria-label={title}>
+      <header><h2>{title}</h2><p class="quiet">10<sup>{low}</sup> … 10<sup>{high}</sup></p></header>
       <div class={`bars ${bars.length > 80 ? "dense" : ""}`} role="group" aria-label={text.normsChart(short(Math.min(...positive)), short(Math.max(...positive)))}>
         {bars.map(({ step, norm }) => (
           <button
@@ -30,15 +43,7 @@ export function Norms() {
           </button>
         ))}
       </div>
-      <details>
-        <summary>{text.asTable}</summary>
-        <div class="scroll" tabIndex={0} role="group" aria-label={text.norms}>
-          <table>
-            <thead><tr><th scope="col">{text.name}</th><th scope="col">{text.norm}</th></tr></thead>
-            <tbody>{bars.map(({ step, norm }) => <tr key={step.name}><th scope="row">{step.derivative.text}</th><td>{short(norm)}</td></tr>)}</tbody>
-          </table>
-        </div>
-      </details>
+      <AsTable label={title} heading={text.norm} rows={bars.map(({ step, norm }) => [step.derivative.text, short(norm)])} />
     </section>
   );
 }

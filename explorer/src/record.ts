@@ -1,4 +1,5 @@
 /** The data that Python writes into the page (explore/saving.py), and how to find one's way in it. */
+import type { Language } from "./text";
 
 export interface Formula {
   tex: string;
@@ -15,14 +16,19 @@ export interface Numbers {
   zeros: number;
   not_finite: number;
   data?: Numeric[];
+  /** The imaginary parts of complex numbers, whose absolute values the statistics are of. */
+  imaginary?: Numeric[];
   picture?: { shape: [number, number]; data: Numeric[] };
   histogram?: { counts: number[]; edges: number[] };
 }
 
 export interface Jacobian {
-  shape: number[];
-  data: Numeric[];
-  example: number | null;
+  /** Rows: elements of what is read; columns: elements of the step. */
+  shape: [number, number];
+  /** How many examples the batch has of which each has a Jacobian of its own; 0 where there is one for all. */
+  batch: number;
+  /** That of the first examples, or the one. */
+  examples: Numbers[];
 }
 
 export type FaceName = "symbols" | "shapes" | "numbers";
@@ -52,6 +58,8 @@ export interface Step {
   source: { file: string; line: number; text: string } | null;
   faces: Partial<Record<FaceName, Face>>;
   jacobians: Record<string, Jacobian>;
+  /** Names along the last axis, such as those of a table's columns. */
+  columns: string[] | null;
 }
 
 export interface Moment {
@@ -78,7 +86,9 @@ export interface RecordData {
   };
   reuse: { shared: number; naive: number; saved: number; uses: Record<string, string[]>; by_parameter: Record<string, number> };
   layers: string[][];
-  diagnosis: string[];
+  diagnosis: Record<Language, string[]>;
+  /** The language to begin in; null for the reader's. */
+  language: Language | null;
   naive: Record<string, string>;
 }
 

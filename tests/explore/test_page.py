@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_record import B, W, X, Y, network, toy
+from test_record import B, W, X, Y, network, toy, waves  # noqa: F401
 
 import retrograde as rg
 from retrograde.explore.tables import number_text
@@ -46,6 +46,11 @@ def net_record():
     return of_layers((3, 4, 2, 3, 2))
 
 
+@pytest.fixture(scope="module")
+def wave_record(waves):  # noqa: F811
+    return waves[0]
+
+
 def of_layers(widths):
     return rg.explore(lambda net, x, y: mse(net(x), y))(*network(widths, seed=0))  # one whose units all live
 
@@ -55,14 +60,14 @@ def show(browser, tmp_path):
     """Opens a record's page; at the end, the page has fetched nothing and complained of nothing."""
     fetched, said, contexts = [], [], []
 
-    def open_page(record, viewport=WIDE, **options):
+    def open_page(record, viewport=WIDE, columns=None, language=None, **options):
         contexts.append(browser.new_context(viewport=viewport, locale="en-US", reduced_motion="reduce", **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
         page.on("request", lambda request: fetched.append(request.url))
         page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(record.save(tmp_path / "run.html").as_uri())
+        page.goto(record.save(tmp_path / "run.html", columns=columns, language=language).as_uri())
         page.locator("h1").wait_for()
         return page
 
@@ -172,9 +177,85 @@ def test_a_click_shows_a_steps_jacobian(show, net_record):
     shown = [float(written(cell)) for cell in cells.all()]
     expected = net_record["f1"].jacobian_by("h1", example=0)  # Ω1 transposed
     np.testing.assert_allclose(shown, expected.ravel(), rtol=5e-3)
-    assert "first example" in detail.inner_text() and "4 × 2" in detail.inner_text()
+    assert "of example" in detail.inner_text() and "4 × 2" in detail.inner_text()
     page.keyboard.press("Escape")
     assert detail.get_by_role("table").count() == 0
+
+
+def test_a_parameters_jacobian_is_that_of_the_example_that_is_chosen(show, net_record):
+    page = show(net_record)
+    node(page, "f1").click()
+    page.get_by_label("Jacobian by").select_option("Ω1")
+    cells = page.locator(".detail").get_by_role("table", name="Jacobian").get_by_role("cell")
+    for example in (0, 4):
+        page.get_by_label("of example").select_option(str(example))
+        shown = [float(written(cell)) for cell in cells.all()]
+        np.testing.assert_allclose(shown, net_record["f1"].jacobian_by("Ω1", example=example).ravel(), rtol=5e-3)
+
+
+def test_complex_numbers_are_written_as_sums(show, waves):  # noqa: F811
+    page = show(waves[0])
+    page.keyboard.press("End")
+    page.locator('.chip[data-name="c"]').click()
+    detail = page.locator(".detail")
+    assert written(detail.locator("output.number").first) == "1.000 - 2.000i"
+    assert "The gradient is its conjugate" in detail.inner_text()
+    node(page, "h1").click()
+    first = waves[0]["h1"].value[0]
+    shown = written(detail.locator(".cells td").first).replace(" ", "").replace("i", "j")
+    assert abs(complex(shown) - first) < 5e-3
+    assert "Both are complex" in detail.inner_text()
+
+
+def test_columns_have_names_and_the_page_its_language(show, net_record):
+    page = show(net_record, columns={"x": ["age", "height", "weight"]}, language="ko")
+    page.locator('html[lang="ko"]').wait_for()
+    node(page, "x").click()
+    rows = page.locator(".detail .named tr")
+    assert [written(row.locator("th")) for row in rows.all()] == ["age", "height", "weight"]
+    shown = [float(written(cell)) for cell in rows.first.locator("td").all()]
+    np.testing.assert_allclose(shown, net_record["x"].value[:, 0], rtol=5e-3)
+
+
+def test_the_diagnosis_speaks_the_pages_language(show):
+    net, x, y = network((3, 4, 2))
+    page = show(rg.explore(lambda net, x, y: mse(net(x), y))(net, 1e3 * x, y))
+    assert "standardize it" in page.locator(".diagnosis").inner_text()
+    page.get_by_label("Language").select_option("ko")
+    assert "표준화하세요" in page.locator(".diagnosis").inner_text()
+
+
+def test_a_value_read_twice_has_the_sum_of_the_products(show):
+    def twice(w):
+        h = np.sin(w)
+        f = h * 3.0
+        return f * h
+
+    record = rg.explore(twice)(0.7)
+    page = show(record)
+    page.keyboard.press("End")
+    products = page.locator(".card .product")
+    assert products.count() == 2 and products.locator(".result").count() == 1
+    assert written(products.locator(".result output")) == number_text(record["h"].cotangent)
+    assert "the sum of the products" in products.last.inner_text()
+
+
+def test_a_loops_cotangents_are_a_chart_in_time(show):
+    def loss(w):
+        def step(h, _):
+            h = np.tanh(w * h)
+            return h, None
+
+        return rg.scan(step, np.ones(2), length=5)[0].sum()
+
+    record = rg.explore(loss)(0.5)
+    page = show(record)
+    table = page.locator(".cotangents")
+    table.locator("summary").click()
+    rows = [(written(row.locator("th")), float(written(row.locator("td")))) for row in table.locator("tbody tr").all()]
+    steps = [step for step in record.steps if step.name != record.loss_name]
+    assert [name for name, _ in rows] == [f"dl/d{step.name}" for step in steps] and len(rows) >= 4
+    np.testing.assert_allclose([x for _, x in rows], [np.linalg.norm(s.cotangent) for s in steps], rtol=5e-3)
 
 
 def test_a_hundred_layers_open_closed(show):
@@ -194,7 +275,7 @@ def test_a_hundred_layers_open_closed(show):
 @pytest.mark.skipif(not AXE.exists(), reason="needs `npm ci --prefix explorer`")
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["toy_record", "net_record"])
+@pytest.mark.parametrize("name", ["toy_record", "net_record", "wave_record"])
 def test_nothing_in_the_way_of_assistive_technology(show, name, scheme, viewport, request):
     page = show(request.getfixturevalue(name), viewport, color_scheme=scheme)
     page.add_script_tag(content=AXE.read_text("utf-8"))

@@ -217,7 +217,66 @@ def test_jacobians_of_layers():
     with pytest.raises(DifferentiationError, match="a parameter"):
         _ = record["Ω0"].jacobian
     with pytest.raises(ShapeError, match="no batches of one length"):
-        record["f1"].jacobian_by("Ω1", example=0)
+        record["l"].jacobian_by("f1", example=0)
+
+
+def test_jacobians_by_parameters_are_those_of_one_example():
+    net, x, y = network((3, 4, 2))
+    record = rg.explore(lambda net, x, y: mse(net(x), y))(net, x, y)
+    by_weight = record["f1"].jacobian_by("Ω1", example=1)  # df[i]/dΩ[i, j] = h[j]
+    np.testing.assert_allclose(by_weight, np.einsum("ik,j->ijk", np.eye(2), record["h1"].value[1]), atol=1e-15)
+    np.testing.assert_array_equal(by_weight, np.moveaxis(record["f1"].jacobian_by("Ω1"), 2, 0)[1])
+    np.testing.assert_array_equal(record["f1"].jacobian_by("β1", example=-1), np.eye(2))
+    for name in ("Ω1", "β1"):  # the gradient adds up over the examples
+        rows = [np.tensordot(record["f1"].jacobian_by(name, i), record["f1"].cotangent[i], 1) for i in range(6)]
+        np.testing.assert_allclose(sum(rows), record[name].cotangent, rtol=1e-12, atol=1e-15)
+
+
+def test_a_weight_as_long_as_the_batch_is_no_batch():
+    net, x, y = network((3, 6, 2))  # six units, six examples
+    record = rg.explore(lambda net, x, y: mse(net(x), y))(net, x, y)
+    assert record["f0"].jacobian_by("Ω0", example=4).shape == (6, 3, 6)
+    np.testing.assert_array_equal(record["f0"].jacobian_by("β0", example=4), np.eye(6))
+    assert record["h1"].jacobian_by("f0", example=4).shape == (6, 6)
+
+
+def wave(p, x, y):
+    f0 = p["w"] * x + p["b"]
+    h1 = np.exp(1j * f0)
+    f1 = p["c"] * h1
+    return np.mean(np.abs(f1 - y) ** 2)
+
+
+@pytest.fixture(scope="module")
+def waves():
+    rng = np.random.default_rng(0)
+    p = {"w": np.float64(0.3), "b": 0.1 + 0.2j, "c": 1 - 2j}
+    x, y = rng.normal(size=5), rng.normal(size=5) + 1j * rng.normal(size=5)
+    return rg.explore(wave)(p, x, y), rg.grad(wave)(p, x, y), (p, x, y)
+
+
+def test_complex_values_and_gradients(waves):
+    record, gradient, (p, x, _) = waves
+    f0 = p["w"] * x + p["b"]
+    np.testing.assert_allclose(record["h1"].value, np.exp(1j * f0), rtol=1e-14)
+    for name, expected in gradient.items():
+        np.testing.assert_array_equal(record[name].gradient, expected)
+    np.testing.assert_array_equal(record["c"].cotangent, np.conj(gradient["c"]))
+    assert str(record["h1"].formula) == "exp(i · f0)" and str(record["h1"].backward) == "dl/df1 · c"
+    np.testing.assert_allclose(record["h1"].cotangent, record["f1"].cotangent * p["c"], rtol=1e-14)  # as the formula says
+    assert f"{gradient['c'].real:.3f} + {-gradient['c'].imag:.3f}i" in str(record)
+    assert record.diagnose() == [] and record.reuse().shared > 0
+
+
+def test_jacobians_of_complex_values(waves):
+    record, _, (_, x, y) = waves
+    f1 = record["f1"].value
+    by_f1 = record["l"].jacobian_by("f1")
+    np.testing.assert_allclose(by_f1, 2 / 5 * np.conj(f1 - y), rtol=1e-12)
+    np.testing.assert_allclose(by_f1, record["f1"].cotangent, rtol=1e-12)
+    np.testing.assert_allclose(record["f0"].jacobian_by("w"), x, rtol=1e-14)  # complex numbers by a real one
+    with pytest.raises(DifferentiationError, match="holomorphic"):
+        record["h1"].jacobian_by("f0")
 
 
 def test_jacobians_of_one_example():

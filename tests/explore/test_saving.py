@@ -7,9 +7,10 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from test_record import B, W, X, Y, closed_forms, network, record, toy  # noqa: F401
+from test_record import B, W, X, Y, closed_forms, network, record, toy, waves  # noqa: F401
 
 import retrograde as rg
+from retrograde.errors import ShapeError
 from retrograde.explore import saving
 from retrograde.explore.faces import with_numbers, with_shapes, written_out
 from retrograde.explore.tables import number_text
@@ -50,7 +51,10 @@ def test_the_data_is_that_of_the_record(record, tmp_path):  # noqa: F811
     for name, derivative in derivatives.items():
         assert shown[name]["cotangent"]["data"] == [pytest.approx(derivative, rel=1e-8)]
         assert f"{shown[name]['cotangent']['data'][0]:.3f}" == number_text(record[name].cotangent)  # both round alike
-    assert shown["h3"]["jacobians"]["f2"] == {"shape": [], "data": [pytest.approx(-np.sin(values["f2"]))], "example": None}
+    by_f2 = shown["h3"]["jacobians"]["f2"]
+    assert by_f2["shape"] == [1, 1] and by_f2["batch"] == 0
+    assert by_f2["examples"][0]["data"] == [pytest.approx(-np.sin(values["f2"]), rel=1e-8)]
+    assert by_f2["examples"][0]["norm"] == pytest.approx(np.sin(values["f2"]))
     assert (data["reuse"]["naive"], data["reuse"]["shared"]) == (28, 10)
     assert shown["x"]["value"]["data"] == [2.3] and data["loss"] == record.loss
 
@@ -75,7 +79,7 @@ def test_nan_and_infinity_are_words(tmp_path):
     data = data_of(rg.explore(loss)(np.float64(1.0), np.array([1.0, -2.0, 0.0])).save(tmp_path / "run.html"))
     by_name = {step["name"]: step for step in data["steps"]}
     assert by_name["h"]["value"]["data"] == [0, "nan", "-inf"] and by_name["h"]["value"]["not_finite"] == 2
-    assert data["loss"] == "nan" and "NaN is first made in step h" in data["diagnosis"][0]
+    assert data["loss"] == "nan" and "NaN is first made in step h" in data["diagnosis"]["en"][0]
 
 
 def test_large_arrays_are_pictures_unless_they_are_asked_for(tmp_path):
@@ -126,6 +130,52 @@ def test_a_formula_with_shapes_below_its_arrays(record):  # noqa: F811
         "\\underset{6 \\times 4}{h_1} \\underset{2 \\times 4}{\\Omega_1}^T + \\underset{2}{\\beta_1}"
     )
     assert "\\begin{bmatrix} 0 & 0 \\end{bmatrix}" in with_numbers(deep).forward(deep["f1"]).tex
+
+
+def test_columns_are_as_many_as_their_names(tmp_path):
+    net = of_layers((3, 4, 2))
+    data = data_of(net.save(tmp_path / "run.html", columns={"h0": ["a", "b", "c"]}, language="ko"))
+    shown = {step["name"]: step["columns"] for step in (*data["inputs"], *data["parameters"], *data["steps"])}
+    assert shown["x"] == ["a", "b", "c"] and shown["f0"] is None and data["language"] == "ko"
+    with pytest.raises(ShapeError, match=r"columns has 2 names for x, whose shape is \(6, 3\)"):
+        net.save(tmp_path / "run.html", columns={"x": ["a", "b"]})
+    with pytest.raises(KeyError, match="no step is called 'age'"):
+        net.save(tmp_path / "run.html", columns={"age": []})
+    with pytest.raises(ValueError, match="language is 'en' or 'ko'; it is 'fr'"):
+        net.save(tmp_path / "run.html", language="fr")
+
+
+def test_jacobians_of_a_batch_are_those_of_its_examples(tmp_path, monkeypatch):
+    net = of_layers((3, 4, 2))
+    (by_weight,) = (step["jacobians"]["Ω1"] for step in saving.page_data(net)["steps"] if step["name"] == "f1")
+    assert by_weight["shape"] == [8, 2] and by_weight["batch"] == 6 and len(by_weight["examples"]) == 6
+    for i, shown in enumerate(by_weight["examples"]):
+        np.testing.assert_allclose(shown["data"], net["f1"].jacobian_by("Ω1", example=i).ravel(), rtol=1e-8)
+    monkeypatch.setattr(saving, "JACOBIANS", 1)  # little room: the first example alone
+    (by_weight,) = (step["jacobians"]["Ω1"] for step in saving.page_data(net)["steps"] if step["name"] == "f1")
+    assert by_weight["batch"] == 6 and len(by_weight["examples"]) == 1
+
+
+def test_a_vectors_jacobian_is_whole():
+    def loss(w, x):
+        h = np.maximum(w * x, 0)
+        return np.sum(h * h)
+
+    data = saving.page_data(rg.explore(loss)(np.ones(4), np.arange(4.0) - 1))
+    (h,) = (step for step in data["steps"] if step["name"] == "h")
+    assert h["jacobians"]["w"]["batch"] == 0 and h["jacobians"]["w"]["shape"] == [4, 4]
+    assert h["jacobians"]["w"]["examples"][0]["data"] == np.diag([0.0, 0, 1, 2]).ravel().tolist()
+
+
+def test_complex_numbers_are_two_lists(waves, tmp_path):  # noqa: F811
+    wave = waves[0]
+    shown = {step["name"]: step for step in data_of(wave.save(tmp_path / "run.html"))["steps"]}["h1"]
+    value = wave["h1"].value
+    np.testing.assert_allclose(shown["value"]["data"], value.real, rtol=1e-8)
+    np.testing.assert_allclose(shown["value"]["imaginary"], value.imag, rtol=1e-8)
+    assert shown["value"]["max"] == pytest.approx(np.abs(value).max()) and shown["jacobians"] == {}
+    assert "i" in with_numbers(wave).forward(wave["f1"]).tex
+    json.dumps(wave.to_dict(), allow_nan=False)
 
 
 def test_derivatives_written_out_are_the_derivatives(record):  # noqa: F811

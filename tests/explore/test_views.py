@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 import retrograde as rg
 from retrograde import nn
+from retrograde.explore.sentences import ENGLISH, KOREAN, finding, say
 from retrograde.nn.losses import cross_entropy, mse
 
 
@@ -113,6 +115,42 @@ def test_inputs_that_are_not_finite_are_said_first():
     net, (x, y) = deep(1, nn.ReLU), data()
     x[3, 2] = np.nan
     assert rg.explore(classify)(net, x, y).diagnose()[0] == "the input x holds 1 of 400 values that are NaN or infinite"
+
+
+REMARKS = {
+    "given": {"kind": finding("input"), "name": "x", "bad": 1, "size": 4},
+    "unreached": {"name": "β0"},
+    "zero": {"name": "β0", "size": 4},
+    "vanishing": {"start": 1.0, "first": "f9", "end": 1e-5, "last": "f0", "per": 0.3, "begins": "f7", "there": 0.09},
+    "dead": {"name": "h1", "dead": 3, "units": 8, "examples": 50},
+    "all dead": {"name": "h1", "units": 8},
+    "saturated": {"name": "h1", "share": 0.7, "size": 8, "margin": 0.01, "low": 0.0, "high": 1.0, "op": "sigmoid"},
+    "scale": {"name": "x", "size": 1e3},
+    "scales": {"name": "x", "low": 1e-3, "high": 1e3},
+    "first": {
+        "what": finding("nan"), "where": finding("in pullback", name="h1"), "at": finding("at", place="[1]"), "op": "log",
+        "operands": [finding("element", x=-2.0), finding("range", low=0.0, high=1.0), finding("empty")],
+        "line": finding("line", file="a.py", line=3, text="h1 = np.log(f0)"),
+    },
+}  # fmt: skip
+REMARKS["exploding"] = REMARKS["vanishing"]
+
+
+def test_every_sentence_has_its_translation():
+    assert set(KOREAN) == set(ENGLISH)
+    for key, facts in REMARKS.items():
+        english, korean = (say(finding(key, **facts), language) for language in ("en", "ko"))
+        assert re.search("[가-힣]", korean) and not re.search("[가-힣]", english)
+        assert sorted(re.findall(r"[\d.e-]*\d", english)) == sorted(re.findall(r"[\d.e-]*\d", korean)), key
+
+
+def test_a_diagnosis_in_korean():
+    net, (x, y) = deep(10, nn.Sigmoid), data()
+    record = rg.explore(classify)(net, x, y)
+    english, korean = record.diagnose(), record.diagnose(language="ko")
+    assert len(english) == len(korean) and any(s.startswith("기울기 소실") for s in korean)
+    with pytest.raises(ValueError, match="'en' or 'ko'; it is 'de'"):
+        record.diagnose("de")
 
 
 class Balanced(html.parser.HTMLParser):

@@ -64,6 +64,13 @@ class Preprocessor:
         """The number of features it makes."""
         return len(self.mean) + sum(len(c) for c in self.categories.values())
 
+    @property
+    def features(self) -> list[str]:
+        """Names of the features it makes, in their order."""
+        flags = [f"{self.numbers[i]} is missing" for i in self.flagged]
+        words = [(name, word) for name, known in self.categories.items() for word in known]
+        return [*self.numbers, *flags, *(f"{n} is missing" if word == MISSING else f"{n} = {word}" for n, word in words)]
+
     def transform(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Features of shape (rows, width), float32: what scikit-learn's fitted pipeline gives, without scikit-learn."""
         rows = len(next(iter(columns.values())))

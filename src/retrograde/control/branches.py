@@ -9,9 +9,10 @@ import numpy as np
 
 from retrograde.control.body import Traced, as_leaves, trace_body
 from retrograde.errors import GraphTypeError
+from retrograde.ir.builder import plain
 from retrograde.ops.branch import branch, close_together
 from retrograde.ops.promote import astype
-from retrograde.trace.trace import as_output
+from retrograde.trace.trace import as_output, opens
 from retrograde.tree import tree_paths, tree_unflatten
 from retrograde.types import ArrayType, type_of
 
@@ -50,6 +51,9 @@ def _branch(name: str, index: Any, functions: list[Callable], names: list[str], 
     args = [(structure, [type_of(x) for x in found]) for found, structure in flat]
     traced = [trace_body(f, args, keeps=True) for f in functions]
     types = _common_types(name, traced, names)
+    if opens() and (place := plain(index)) is not None:
+        taken = as_leaves(functions[int(place)](*operands))[0]
+        return tree_unflatten(traced[0].structure, [astype(as_output(x), t.dtype) for x, t in zip(taken, types)])
     if any(type_of(as_output(x)).dtype != t.dtype for found in traced for x, t in zip(found.leaves, types)):
         again = [lambda *xs, f=f: [astype(as_output(x), t.dtype) for x, t in zip(as_leaves(f(*xs))[0], types)] for f in functions]
         graphs = [trace_body(f, args, keeps=True).graph for f in again]

@@ -11,8 +11,8 @@ from retrograde.control.body import as_leaves, check_carry, closed_body, trace_b
 from retrograde.errors import GraphTypeError, ShapeError
 from retrograde.ops.control import scan as _scan
 from retrograde.ops.elementwise import logical_not
-from retrograde.trace.trace import as_output
-from retrograde.tree import tree_flatten, tree_leaves, tree_unflatten
+from retrograde.trace.trace import as_output, opens
+from retrograde.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from retrograde.types import ArrayType, type_of
 
 
@@ -37,6 +37,8 @@ def scan(
         raise ShapeError(f"scan: length is a number of steps, 0 or more; it is {count}")
     types = [type_of(x) for x in carry_leaves]
     slices = [ArrayType(tuple(x.shape[1:]), x.dtype) for x in x_leaves]
+    if exit is None and 0 < count <= opens():
+        return step_by_step(f, tree_unflatten(carry_tree, carry_leaves), tree_unflatten(x_tree, x_leaves), count, reverse)
     place: list[int | None] = []
 
     def checked(result: Any) -> Any:  # while the body is traced: `exit` may compute
@@ -56,6 +58,19 @@ def scan(
     )  # fmt: skip
     n = len(carry_leaves)
     return tree_unflatten(carry_tree, found[:n]), tree_unflatten(y_tree, found[n:])
+
+
+def step_by_step(f: Callable, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
+    """The same as `scan`, each step recorded by itself."""
+    leaves, structure = tree_flatten(init)
+    types = [type_of(x) for x in leaves]
+    carry, rows = init, []
+    for i in reversed(range(count)) if reverse else range(count):
+        new, y = _pair(f(carry, tree_map(lambda x, i=i: x[i], xs)))
+        check_carry("scan", init, types, *tree_flatten(new), structure)
+        carry = tree_map(as_output, new)
+        rows.append(tree_map(as_output, y))
+    return carry, tree_map(lambda *slices: np.stack(slices), *(rows[::-1] if reverse else rows))
 
 
 def map(f: Callable, xs: Any) -> Any:
@@ -142,4 +157,4 @@ def _exit_place(exit: Callable[[Any], Any] | None, carry: Any, leaves: list[Any]
     raise GraphTypeError("scan: exit must return one of the carry's own leaves; compute the flag in the body and carry it")
 
 
-__all__ = ["fori_loop", "map", "scan", "while_loop"]
+__all__ = ["fori_loop", "map", "scan", "step_by_step", "while_loop"]

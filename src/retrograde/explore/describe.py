@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -86,23 +87,33 @@ def number(x: Any) -> float | str:
     return float(x) if np.isfinite(x) else str(float(x))
 
 
+def _numbers(array: np.ndarray) -> list[float | str]:
+    return [number(x) for x in array.ravel()]
+
+
 def numbers(x: Any, elements: int) -> dict[str, Any] | None:
-    """Statistics of an array, and its elements, flat, where there are not too many."""
+    """Statistics of an array (of complex numbers, of their absolute values), and its elements where there are not too many."""
     if x is None:
         return None
-    array = np.asarray(x, np.float64)
-    finite = array[np.isfinite(array)]
+    array = np.asarray(x)
+    sizes = np.abs(array) if array.dtype.kind == "c" else array.astype(np.float64)
+    finite = sizes[np.isfinite(sizes)]
     found: dict[str, Any] = {
-        "norm": number(norm(array)),
+        "norm": number(norm(sizes)),
         "min": float(finite.min()) if finite.size else None,
         "max": float(finite.max()) if finite.size else None,
         "mean": float(finite.mean()) if finite.size else None,
         "zeros": int((array == 0).sum()),
         "not_finite": int(array.size - finite.size),
     }
-    if array.size <= elements:
-        found["data"] = [number(value) for value in array.ravel()]
-    return found
+    return found | elements_of(array) if array.size <= elements else found
 
 
-__all__ = ["describe", "number", "numbers"]
+def elements_of(array: np.ndarray, write: Callable[[np.ndarray], list] = _numbers) -> dict[str, list]:
+    """All elements, flat: the real parts as "data", and of complex numbers the "imaginary" parts too."""
+    if array.dtype.kind != "c":
+        return {"data": write(array)}
+    return {"data": write(array.real), "imaginary": write(array.imag)}
+
+
+__all__ = ["describe", "elements_of", "number", "numbers"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograde.explore.kinds import affine, ends_in_relu, examples_axis, squashing
+from retrograde.explore.sentences import Finding, finding, say, templates_of
 from retrograde.explore.step import Step
 from retrograde.explore.watch import source_line
 from retrograde.ir import Equation, Literal, Var
@@ -22,18 +23,23 @@ SCALE = 100.0  # how far from 1 the scale of inputs may be
 SPREAD = 1000.0  # how far apart scales of columns may be
 
 
-def diagnose(record: Record) -> list[str]:
+def diagnose(record: Record, language: str = "en") -> list[str]:
     """Sentences, gravest first; an empty list where there is nothing to say."""
+    templates_of(language)
+    return [say(remark, language) for remark in findings(record)]
+
+
+def findings(record: Record) -> list[Finding]:
+    """What stands out, gravest first."""
     steps = {step.name: step for step in record}
-    found = list(_not_finite(record))
-    found += _unreached(record)
-    if not found or all("no path" in sentence for sentence in found):
+    found = [*_not_finite(record), *_unreached(record)]
+    if all(remark.key == "unreached" for remark in found):
         found += [*_chain(record), *_dead(record, steps), *_saturated(record), *_scales(record, steps)]
     return found
 
 
 def _rms(x: Any) -> float:
-    return float(np.sqrt(np.mean(np.square(np.asarray(x, np.float64))))) if np.size(x) else 0.0
+    return float(np.sqrt(np.mean(np.abs(np.asarray(x)).astype(np.float64) ** 2))) if np.size(x) else 0.0
 
 
 def _finite(x: Any) -> bool:
@@ -41,13 +47,13 @@ def _finite(x: Any) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def _not_finite(record: Record) -> Iterator[str]:
+def _not_finite(record: Record) -> Iterator[Finding]:
     """The first equation that made a NaN or an infinity that reached the loss or a derivative."""
     passes = record.passes
     for step in (*record.inputs, *record.parameters):
         if not _finite(step.value):
             bad = ~np.isfinite(np.asarray(step.value))
-            yield f"the {step.kind} {step.name} holds {int(bad.sum())} of {bad.size} values that are NaN or infinite"
+            yield finding("given", kind=finding(step.kind), name=step.name, bad=int(bad.sum()), size=bad.size)
             return
     shown = [x for step in (*record.steps, *record.parameters) for x in (step.value, step.cotangent) if x is not None]
     if all(map(_finite, shown)):
@@ -60,7 +66,8 @@ def _not_finite(record: Record) -> Iterator[str]:
             if all(map(_finite, made)) or not all(map(_finite, given)):
                 continue
             origin = passes.trail.origins.get(eq, eq) if backward else eq
-            where = f"the pullback of {home.get(origin, origin.primitive.name)}" if backward else f"step {home.get(eq, '?')}"
+            name = home.get(origin, origin.primitive.name)
+            where = finding("in pullback" if backward else "in step", name=name)
             yield _first_bad(eq, given, made, where, origin.source)
             return
 
@@ -72,34 +79,35 @@ def _known(record: Record, var: Var) -> Any:
     return record.passes.values[var]
 
 
-def _first_bad(eq: Equation, given: list[Any], made: list[Any], where: str, source: tuple | None) -> str:
+def _first_bad(eq: Equation, given: list[Any], made: list[Any], where: Finding, source: tuple | None) -> Finding:
     out = next(np.asarray(x) for x in made if not _finite(x))
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-    operands = [_at(x, place, out.shape) for x in given]
-    kind = "NaN" if np.isnan(out[place]) else "an infinity"
-    at = f" at {list(place)}" if place else ""
-    line = f" ({source[0]}:{source[1]}: {source_line(source)})" if source else ""
-    return f"{kind} is first made in {where}{at}, by {eq.primitive.name} of {' and '.join(operands)}{line}"
+    return finding(
+        "first", what=finding("nan" if np.isnan(out[place]) else "infinity"), where=where,
+        at=finding("at", place=str(list(place))) if place else finding(""), op=eq.primitive.name,
+        operands=[_at(x, place, out.shape) for x in given],
+        line=finding("line", file=source[0], line=source[1], text=source_line(source)) if source else finding(""),
+    )  # fmt: skip
 
 
-def _at(x: Any, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def _at(x: Any, place: tuple[int, ...], shape: tuple[int, ...]) -> Finding:
     """The operand's own element where it lines up with the result, else what it ranges over."""
     array = np.asarray(x)
     try:
-        return f"{np.broadcast_to(array, shape)[place]:.6g}"
+        return finding("element", x=np.broadcast_to(array, shape)[place])
     except ValueError:
-        return f"an array from {array.min():.6g} to {array.max():.6g}" if array.size else "an empty array"
+        return finding("range", low=array.min(), high=array.max()) if array.size else finding("empty")
 
 
-def _unreached(record: Record) -> Iterator[str]:
+def _unreached(record: Record) -> Iterator[Finding]:
     for step in record.parameters:
         if not step.readers or step.root not in record.passes.trail.cotangents:
-            yield f"no path leads from the loss to the parameter {step.name}: its derivative is 0 and it will not learn"
+            yield finding("unreached", name=step.name)
         elif np.size(step.cotangent) and not np.any(step.cotangent):
-            yield f"the derivative by the parameter {step.name} is exactly 0 in all its {np.size(step.cotangent):,} elements"
+            yield finding("zero", name=step.name, size=np.size(step.cotangent))
 
 
-def _chain(record: Record) -> Iterator[str]:
+def _chain(record: Record) -> Iterator[Finding]:
     """Cotangents of the steps that read parameters, from the last to the first."""
     names = {p.name for p in record.parameters}
     layers = [s for s in record.steps if s.cotangent is not None and names & set(s.reads) and s.name != record.loss_name]
@@ -110,15 +118,12 @@ def _chain(record: Record) -> Iterator[str]:
     ratio = sizes[-1] / sizes[0]
     if 1 / CHAIN < ratio < CHAIN:
         return
-    word, verb = ("vanishing", "falls") if ratio < 1 else ("exploding", "grows")
     crossed = (lambda r: r < 1 / START) if ratio < 1 else (lambda r: r > START)
     i = next(i for i, size in enumerate(sizes) if crossed(size / sizes[0]))
-    per = ratio ** (1 / (len(sizes) - 1))
-    yield (
-        f"the chain is {word}: the root mean square of dl/df {verb} from {sizes[0]:.3g} at {backwards[0].name} to "
-        f"{sizes[-1]:.3g} at {backwards[-1].name}, a factor of {per:.3g} a layer; "
-        f"it starts at {backwards[i].name} ({sizes[i]:.3g})"
-    )
+    yield finding(
+        "vanishing" if ratio < 1 else "exploding", start=sizes[0], first=backwards[0].name, end=sizes[-1],
+        last=backwards[-1].name, per=ratio ** (1 / (len(sizes) - 1)), begins=backwards[i].name, there=sizes[i],
+    )  # fmt: skip
 
 
 def dead_units(step: Step, steps: dict[str, Step]) -> tuple[int, int, int] | None:
@@ -132,48 +137,43 @@ def dead_units(step: Step, steps: dict[str, Step]) -> tuple[int, int, int] | Non
     return int((value <= 0).all(axis=axis).sum()), value.shape[1 - axis], value.shape[axis]
 
 
-def _dead(record: Record, steps: dict[str, Step]) -> Iterator[str]:
+def _dead(record: Record, steps: dict[str, Step]) -> Iterator[Finding]:
     for step in record.steps:
         dead, units, examples = dead_units(step, steps) or (0, 1, 0)
         if examples > 1 and dead:
-            count = f"{dead:,} of {units:,} units are 0 for all {examples:,} examples"
-            yield f"{step.name}: {count}; no derivative passes through them"
+            yield finding("dead", name=step.name, dead=dead, units=units, examples=examples)
         elif dead == units and examples == 1:
-            yield f"{step.name}: all {units:,} units are 0; no derivative passes through"
+            yield finding("all dead", name=step.name, units=units)
 
 
-def _saturated(record: Record) -> Iterator[str]:
+def _saturated(record: Record) -> Iterator[Finding]:
     for step in record.steps:
         limits = squashing(step)
-        if limits is None or not np.size(step.value):
+        if limits is None or not np.size(step.value) or np.iscomplexobj(step.value):
             continue
         margin = SATURATED * (limits[1] - limits[0])
         value = np.asarray(step.value)
         share = float(np.mean((value < limits[0] + margin) | (value > limits[1] - margin)))
         if share >= 0.5:
-            yield (
-                f"{step.name}: {share:.0%} of its {value.size:,} values are within {margin:g} of {limits[0]:g} or {limits[1]:g}, "
-                f"where {step.op} is flat; little of the derivative passes"
-            )
+            yield finding(
+                "saturated", name=step.name, share=share, size=value.size, margin=margin, low=limits[0], high=limits[1],
+                op=step.op,
+            )  # fmt: skip
 
 
-def _scales(record: Record, steps: dict[str, Step]) -> Iterator[str]:
+def _scales(record: Record, steps: dict[str, Step]) -> Iterator[Finding]:
     for step in record.inputs:
         layers = [parts for name in step.readers if name in steps and (parts := affine(steps[name], steps)) is not None]
         if not layers or not np.size(step.value):
             continue
-        size, value = _rms(step.value), np.asarray(step.value, np.float64)
+        size, value = _rms(step.value), np.abs(np.asarray(step.value))
         if size > SCALE or 0 < size < 1 / SCALE:
-            scale = f"the input {step.name} has a root mean square of {size:.3g}"
-            yield f"{scale}; networks learn from inputs around 1: standardize it"
+            yield finding("scale", name=step.name, size=size)
         elif value.ndim == 2 and min(value.shape) > 1:
-            columns = np.sqrt(np.mean(value**2, axis=0 if layers[0].rows else 1))
+            columns = np.sqrt(np.mean(value.astype(np.float64) ** 2, axis=0 if layers[0].rows else 1))
             columns = columns[columns > 0]
             if columns.size and columns.max() > SPREAD * columns.min():
-                yield (
-                    f"the features of {step.name} have root mean squares from {columns.min():.3g} to {columns.max():.3g}; "
-                    "the largest rule the first layer: standardize them"
-                )
+                yield finding("scales", name=step.name, low=columns.min(), high=columns.max())
 
 
-__all__ = ["dead_units", "diagnose"]
+__all__ = ["dead_units", "diagnose", "findings"]

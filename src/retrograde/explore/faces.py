@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrograde.explore.formula import ATOM, LONGEST, ONE, PRODUCT, Formula, sum_of
+from retrograde.explore.formula import ATOM, LONGEST, ONE, PRODUCT, SUM, Formula, sum_of
 from retrograde.explore.step import Step, forward_formula, pulled_formula
 from retrograde.explore.tables import number_text, size_text
 from retrograde.ir import Var
@@ -74,9 +75,10 @@ def with_numbers(record: Record) -> Face:
         array = np.asarray(value)
         if array.size == 1 and array.ndim < 2:
             text = number_text(value)
-            return Formula(_scientific(text), text, PRODUCT if text.startswith("-") else ATOM)
+            level = SUM if np.iscomplexobj(array) else PRODUCT if text.startswith("-") else ATOM
+            return Formula(_scientific(text), text, level)
         if array.ndim in (1, 2) and array.shape[-1] <= COLUMNS and array.size <= ROWS * COLUMNS and len(array) <= ROWS:
-            lines = " \\\\ ".join(" & ".join(f"{x:.4g}" for x in row) for row in np.atleast_2d(array).tolist())
+            lines = " \\\\ ".join(" & ".join(f"{x:.4g}".replace("j", "i") for x in row) for row in np.atleast_2d(array).tolist())
             return Formula(f"\\begin{{bmatrix}} {lines} \\end{{bmatrix}}", formula.text, ATOM)
         return formula
 
@@ -84,8 +86,7 @@ def with_numbers(record: Record) -> Face:
 
 
 def _scientific(text: str) -> str:
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa} \\cdot 10^{{{int(exponent)}}}" if e else text
+    return re.sub(r"e([-+]\d+)", lambda found: f" \\cdot 10^{{{int(found[1])}}}", text)
 
 
 def written_out(record: Record) -> dict[str, Formula]:

@@ -129,7 +129,11 @@ def _level(shape: str) -> int:
 def literal(value: object) -> Formula:
     """A number as a person writes it."""
     array = np.asarray(value)
-    shown = str(value) if array.dtype.kind in "bc" else f"{array.item():.6g}"
+    if array.dtype.kind == "c":
+        shown = f"{array.item():.6g}".removeprefix("0+").replace("j", "i")
+        shown = "i" if shown == "1i" else shown
+        return Formula(shown, shown, ATOM if array.real == 0 <= array.imag else SUM)
+    shown = str(value) if array.dtype.kind == "b" else f"{array.item():.6g}"
     return Formula(shown, shown, PRODUCT if shown.startswith("-") else ATOM)
 
 
@@ -162,6 +166,8 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
         if operands[0].text == "-1":
             right = operands[1].wrapped(PRODUCT)
             return Formula("-" + right.tex, "-" + right.text, PRODUCT)
+    if name == "matmul":  # Wᵀ (a · b) is not (Wᵀ a) · b
+        operands = [f.wrapped(POWER) if f.turned is None else f for f in operands]
     if name == "divide" and operands[1].one:
         return operands[0]
     if name in ("sum", "broadcast_to", "transpose") and operands[0].one:
@@ -202,7 +208,8 @@ def transposed(formula: Formula) -> Formula:
         return formula.turned
     base = formula.wrapped(ATOM)
     text = f"({base.text})" if "/" in base.text and base.text[0] != "(" else base.text
-    tex = f"\\left({base.tex}\\right)" if base.tex.startswith("\\frac") else base.tex
+    fraction = re.match(r"(\\underset\{[^{}]*\}\{)?\\frac", base.tex)
+    tex = f"\\left({base.tex}\\right)" if fraction else base.tex
     return Formula(tex + "^T", text + "ᵀ", POWER, turned=formula)
 
 

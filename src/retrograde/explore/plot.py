@@ -53,7 +53,7 @@ def _ratios(ax: Any, record: Record, rate: float | None) -> None:
 
 def _histograms(ax: Any, record: Record) -> None:
     for step in record.steps:
-        ct = None if step.cotangent is None else np.abs(np.asarray(step.cotangent, np.float64)).ravel()
+        ct = None if step.cotangent is None else np.abs(np.asarray(step.cotangent)).astype(np.float64).ravel()
         if ct is not None and ct.size > 1 and np.isfinite(ct).all() and ct.any():
             counts, edges = np.histogram(np.log10(ct[ct > 0]), bins=min(30, max(5, ct.size // 4)))
             ax.stairs(counts / ct.size, edges, label=step.symbol.text)

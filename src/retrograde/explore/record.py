@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from retrograde.explore.steps import outline
 from retrograde.explore.watch import Watch
 from retrograde.ir import Graph, Literal, Var, evaluate
 from retrograde.trace import Tracer, tracing
-from retrograde.trace.trace import as_output, input_names, new_input
+from retrograde.trace.trace import as_output, input_names, new_input, opened
 from retrograde.transforms import check_scalar, differentiable, positions_of, wanted_of, with_kwargs
 from retrograde.tree import tree_flatten, tree_unflatten
+
+LOOP = 64  # steps of a loop that are shown one by one
 
 
 class Passes:
@@ -63,13 +65,11 @@ def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums
         if i in wanted:
             parameters += [leaf.atom for leaf in leaves]
         given.append(tree_unflatten(structure, leaves))
-    with np.errstate(all="ignore"):  # `diagnose` says where a NaN comes from
+    with np.errstate(all="ignore"), opened(LOOP):  # `diagnose` says where a NaN comes from
         result = f(*given)
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
     graph = builder.finish([as_output(outputs[0])])
-    if any(var.type.dtype.kind == "c" for var in graph.inputs):
-        raise DifferentiationError("explore shows real numbers; take complex parameters apart into real and imaginary parts")
     return Record(Passes(graph, builder.values, parameters), watch.names(), getattr(f, "__name__", "the loss"))
 
 
@@ -152,11 +152,11 @@ class Record:
 
         return reuse_of(self)
 
-    def diagnose(self) -> list[str]:
-        """What is wrong with these numbers, in sentences; an empty list where nothing is."""
+    def diagnose(self, language: str = "en") -> list[str]:
+        """What is wrong with these numbers, in sentences, English ("en") or Korean ("ko"); an empty list where nothing is."""
         from retrograde.explore.diagnose import diagnose
 
-        return diagnose(self)
+        return diagnose(self, language)
 
     def plot(self, rate: float | None = None) -> Any:
         """A matplotlib figure: norms by step, update-to-weight ratios for a learning rate, cotangents, dead units."""
@@ -164,15 +164,20 @@ class Record:
 
         return figure(self, rate)
 
-    def save(self, path: Any, *, show: Sequence[str] = (), open: bool = False) -> Any:
+    def save(
+        self, path: Any, *, show: Sequence[str] = (), columns: Mapping[str, Sequence[str]] | None = None,
+        language: str | None = None, open: bool = False,
+    ) -> Any:  # fmt: skip
         """Write one HTML file to look at in a browser, from disk and without a network; returns its path.
 
         It walks through both passes with every formula and number. Large arrays are summarized, but for those of the steps
-        named in `show`. `open=True` opens it. Raises `OSError` where the file cannot be written.
+        named in `show`. `columns` has names for the last axis of steps, `{"x": ["age", "income"]}`. The page is in `language`,
+        "en" or "ko", at first; by default in the reader's. `open=True` opens it. Raises `OSError` where the file cannot be
+        written, `ShapeError` where the columns of a step are fewer or more than their names.
         """
         from retrograde.explore.saving import save_page
 
-        return save_page(self, path, show=show, open_it=open)
+        return save_page(self, path, show=show, columns=columns or {}, language=language, open_it=open)
 
     def to_dict(self, *, elements: int = 4096) -> dict[str, Any]:
         """All of it as JSON-able data; of arrays of more than `elements` numbers a summary only."""

@@ -28,8 +28,9 @@ class Step:
 
     `kind` is "step", "parameter" or "input". `formula` and `backward` are the right-hand sides of its own formula and of its
     cotangent's; `local` has for each value that it reads the formula of the derivative by it, in the layout in which
-    dl/dread = local · dl/dstep. `value` and `cotangent` are arrays or numbers; an input has no cotangent. `reads` and `readers`
-    are names. `source` is the user's (file, line, text), `edges` the equations that lead from each value it reads to it.
+    dl/dread = local · dl/dstep. `value` and `cotangent` are arrays or numbers; an input has no cotangent. That of a complex
+    value z is the w of dl = Re(w dz), as the formulas have it; `gradient` is what `rg.grad` gives. `reads` and `readers` are
+    names. `source` is the user's (file, line, text), `edges` the equations that lead from each value it reads to it.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Step:
     _given: list[Any] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
     edges: dict[str, tuple[Stage, Var]] = field(default_factory=dict)
+    _parameters: set[str] = field(default_factory=set)
+
+    @property
+    def gradient(self) -> Any:
+        """What `rg.grad` gives: the cotangent, and of a complex value its conjugate, dl/dRe + i dl/dIm."""
+        return np.conj(self.cotangent) if np.iscomplexobj(self.cotangent) else self.cotangent
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,26 +77,33 @@ class Step:
     def jacobian_by(self, name: str, example: int | None = None) -> np.ndarray:
         """All derivatives by one value that it reads, of shape (the read one's shape) + (its own shape).
 
-        This is the textbook's layout, in which a linear layer's is Ω transposed and dl/dh = J dl/df. With `example`, both are
-        batches and it is the one of that row. Raises `ShapeError` where it would have more than fifty million elements.
+        This is the textbook's layout, in which a linear layer's is Ω transposed and dl/dh = J dl/df. With `example`, the step is
+        a batch and it is the Jacobian of that row of it: by the same row of another batch, by a parameter as a whole. Raises
+        `ShapeError` where it would have more than fifty million elements, or `example` is given and this is no batch.
         """
         if name not in self._places:
             raise KeyError(f"{self.name} reads {', '.join(self._places) or 'nothing'}, not {name!r}")
         assert self.stage is not None
         place, graph = self._places[name], self.stage.graph
         x = np.asarray(self._given[place])[()]
-        if example is not None and not (np.ndim(x) and self.shape and np.shape(x)[0] == self.shape[0]):
+        if np.iscomplexobj(x) and np.iscomplexobj(self.value):
+            raise DifferentiationError(
+                f"{name} and {self.name} are complex: the derivative is a complex number only where the step is holomorphic; "
+                "take it with rg.jacobian(f, holomorphic=True), or along a direction with rg.jvp"
+            )
+        if example is not None and not self.examples(name):
             raise ShapeError(f"{name} {np.shape(x)} and {self.name} {self.shape} are no batches of one length; leave example out")
         rows = 1 if example is None else self.shape[0]
         if not -rows <= (example or 0) < rows:
             raise IndexError(f"example {example} of a batch of {rows}")
         at = (example or 0) % rows
-        part = x if example is None else x[at : at + 1]
+        by_row = example is not None and not self.whole(name)
+        part = x[at : at + 1] if by_row else x
         if np.size(part) * (np.size(self.value) // rows) > JACOBIAN:
             raise ShapeError(f"the Jacobian of {self.name} by {name} is too large to look at; ask for one example of a batch")
 
         def f(moved: Any) -> Any:
-            if example is not None:
+            if by_row:
                 moved = np.concatenate([x[:at], moved, x[at + 1 :]])
             out = evaluate(graph, [*self._given[:place], moved, *self._given[place + 1 :]])[0]
             return out if example is None else out[at]
@@ -97,7 +111,21 @@ class Step:
         found = np.asarray(jacobian(f)(part))
         lead = found.ndim - np.ndim(x)
         found = np.moveaxis(found, range(lead), range(-lead, 0)) if lead else found
-        return found if example is None else found[0]
+        found = found[0] if by_row else found
+        return np.conj(found) if np.iscomplexobj(x) else found  # so that dl/dread = J dl/dstep: see `cotangent`
+
+    def examples(self, name: str) -> int:
+        """How many examples the step has of which each has a Jacobian of its own by `name`; 0 where it is no batch."""
+        return self.shape[0] if self._batched(name) or self.whole(name) else 0
+
+    def _batched(self, name: str) -> bool:
+        """Whether a value that it reads is as long as it is."""
+        shape = np.shape(self._given[self._places[name]])
+        return bool(shape and self.shape) and shape[0] == self.shape[0]
+
+    def whole(self, name: str) -> bool:
+        """Whether each row of the step reads all of `name`: a parameter, beside a batch."""
+        return name in self._parameters and any(self._batched(other) for other in self._places if other != name)
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.shape)) or "number"
@@ -245,6 +273,8 @@ def _link(
                 target = by_name.get(found[var].name, found[var])
                 _read(step, target, terms, stage, var, seed, symbols)
                 step._places[target.name] = place
+                if target.kind == "parameter":
+                    step._parameters.add(target.name)
         step._places = dict(sorted(step._places.items(), key=lambda item: by_name.get(item[0], step).kind != "step"))
     for step in (*steps, *leaves, *found.values()):
         if step.name in terms:

@@ -30,6 +30,12 @@ def number_text(value: Any) -> str:
     if array.size != 1:
         return f"‖·‖ {norm(array):.4g}"
     number = array.item()
+    if isinstance(number, complex):
+        return f"{_decimal(number.real)} {'-' if number.imag < 0 else '+'} {_decimal(abs(number.imag))}i"
+    return _decimal(number)
+
+
+def _decimal(number: float) -> str:
     return f"{number:.3f}" if number == 0 or 5e-4 <= abs(number) < 1e6 else f"{number:.3e}"
 
 

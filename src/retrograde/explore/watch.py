@@ -13,15 +13,20 @@ import sys
 from typing import Any
 
 import numpy as np
+import optree
 
+from retrograde.control.loops import step_by_step
 from retrograde.ir import Builder, Var
 from retrograde.nn.module import Module
 from retrograde.trace import Tracer, user_location
+from retrograde.tree import tree_leaves
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _HERE = os.path.join(_PACKAGE, "explore") + os.sep
+_CLI = os.path.join(_PACKAGE, "cli") + os.sep  # what the command line looks into is written as a person writes it
+_RECURRENT = os.path.join(_PACKAGE, "nn", "recurrent.py")
 _LOSSES = os.path.join(_PACKAGE, "nn", "losses.py")
-_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
+_LIBRARIES = tuple(os.path.dirname(os.path.abspath(str(library.__file__))) + os.sep for library in (np, optree))
 LISTED = 1000  # elements of a list that are looked at for names
 
 
@@ -55,15 +60,21 @@ class Watch:
         place: Place | None = None
         call: Call | None = None
         users: list[Any] = []
+        loop: Any = None
         while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
             file = frame.f_code.co_filename
             layer = frame.f_locals.get("self") if frame.f_code.co_name == "__call__" else None
-            if isinstance(layer, Module) and call is None and not _has_parts(layer):
+            if frame.f_code is step_by_step.__code__:
+                loop = frame
+            elif file == _RECURRENT and isinstance(layer, Module):  # is no step by itself: its states in time are
+                if loop is not None:
+                    self._look(dict(zip("hc", tree_leaves(loop.f_locals["carry"]))), ())
+            elif isinstance(layer, Module) and call is None and not _has_parts(layer):
                 call = self._call(frame, type(layer).__name__, layer)
                 users.clear()
             elif file == _LOSSES and not frame.f_code.co_name.startswith("_"):
                 call = self._call(frame, frame.f_code.co_name, None)
-            if not file.startswith((_PACKAGE, _NUMPY)):
+            if file.startswith(_CLI) or not file.startswith((_PACKAGE, *_LIBRARIES)):
                 users.append(frame)
                 if place is None or (call is not None and call.frame is frame):
                     place = Place((file, frame.f_lineno, frame.f_code.co_name))
@@ -120,7 +131,9 @@ class Watch:
             while id(value) not in self.arrays and isinstance(value, np.ndarray) and value.base is not None:
                 value = value.base  # a view that was taken on the way, by a product of a matrix and a vector
             if id(value) in self.arrays:
-                found.setdefault(self.arrays[id(value)][0], var)
+                name = self.arrays[id(value)][0]
+                several = len(self.seen.get(name, ())) > 1 and None in self.seen[name]
+                found.setdefault(f"{name}0" if several else name, var)  # a loop's first value, before it is computed
         self.arrays.clear()
         for call in self.calls:
             call.frame = None

@@ -25,7 +25,7 @@ class _Recurrent(Module):
     dynamic = ("weights",)
     unnamed = ("weights",)
     gates: ClassVar[int] = 1
-    states: ClassVar[int] = 1  # arrays that a step carries
+    states: ClassVar[int] = 1  # arrays that a step carries, h and for an LSTM c
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import UnsupportedError
 from retrograde.ir import Builder, Graph
+from retrograde.ir.primitive import innermost_level
 from retrograde.ops.promote import refuse_subclasses
 from retrograde.trace.storage import Storage
 from retrograde.trace.tracer import Tracer
@@ -24,6 +27,26 @@ _PARTS = ("ir", "ops", "numpy", "trace", "autodiff", "batching", "control")
 _OWN = tuple(os.path.join(_HERE, part) + os.sep for part in _PARTS) + (
     _NUMPY + os.sep, *(os.path.join(_HERE, name) for name in ("transforms.py", "pushforward.py", "custom.py", "vectorize.py")),
 )  # fmt: skip
+
+
+_opened: ContextVar[int] = ContextVar("opened", default=0)
+
+
+@contextmanager
+def opened(longest: int) -> Iterator[None]:
+    """While a function is traced to be looked into: loops of up to `longest` steps are recorded step by step, and of branches
+    the one that is taken.
+    """
+    token = _opened.set(longest)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+def opens() -> int:
+    """The longest loop that is recorded step by step here; 0 where none is, and inside of a body, which has no numbers."""
+    return 0 if innermost_level() else _opened.get()
 
 
 def user_location() -> tuple[str, int, str] | None:
@@ -94,7 +117,8 @@ def trace_to_graph(f: Callable, args: Sequence[Any]) -> tuple[Graph, Any]:
     for arg, names in zip(args, input_names(f, args)):
         leaves, structure = tree_flatten(arg)
         traced.append(tree_unflatten(structure, [new_input(builder, x, n) for x, n in zip(leaves, names)]))
-    outputs, structure = tree_flatten(f(*traced))
+    with opened(0):  # what is compiled may be called again
+        outputs, structure = tree_flatten(f(*traced))
     return builder.finish([as_output(out) for out in outputs]), structure
 
 
