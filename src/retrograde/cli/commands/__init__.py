@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from retrograde.cli.commands.demo import demo
+from retrograde.cli.commands.export import export
 from retrograde.cli.commands.predict import predict
 from retrograde.cli.commands.train import train
 
-COMMANDS: list[Callable[..., int | None]] = [train, predict, demo]
+COMMANDS: list[Callable[..., int | None]] = [train, predict, export, demo]
