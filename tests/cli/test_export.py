@@ -75,6 +75,26 @@ def test_a_classifier_as_a_c_function(trained, tmp_path, capsys):
     assert ["no" if z[0] > z[1] else "yes" for z in logits] == [row["prediction"] for row in rows]
 
 
+@pytest.mark.parametrize("target", ["buys", "spend"])
+def test_a_tables_model_as_onnx(target, trained, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    assert main(["export", str(trained / f"{target}.safetensors"), "--to", str(tmp_path / "net.onnx")]) == 0
+    assert "# columns: float64 (batch, 2)" in capsys.readouterr().out
+    session = runtime.InferenceSession(str(tmp_path / "net.onnx"))
+    found = session.run(None, {"columns": encoded(trained, target)})[-1]
+    rows = predicted(trained, target)
+    said = [float(r["prediction"]) for r in rows] if target == "spend" else [[float(r["p_no"]), float(r["p_yes"])] for r in rows]
+    np.testing.assert_allclose(found, said, rtol=1e-5)
+    assert "2 = \"Paris\"" in session.get_modelmeta().custom_metadata_map["columns"]
+
+
+def test_onnx_that_is_not_installed(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", str(trained / "buys.safetensors"), "--to", str(tmp_path / "net.onnx")]) == 2
+    assert "pip install 'retrograde[onnx]'" in capsys.readouterr().err
+
+
 def test_the_function_of_a_regression_is_in_the_targets_units(trained):
     f = table_function(*load_table_model(str(trained / "spend.safetensors")))
     said = [float(row["prediction"]) for row in predicted(trained, "spend")]

@@ -47,7 +47,10 @@ def export_model(
             what, metadata = table_function(net, target, preprocessor), describe(target, preprocessor)
     else:
         example = example_of(net, shape, batch_size)
-    found = export(what, to, example=example, format=format, name=name, cpu=cpu, metadata=metadata)
+    try:
+        found = export(what, to, example=example, format=format, name=name, cpu=cpu, metadata=metadata)
+    except ImportError as error:  # of an extra that is not installed
+        raise ModelError(str(error)) from None
     for path in found.files:
         print(f"saved to {path}", file=sys.stderr)
     print("\n".join(map(str, found.files)) if quiet else found)

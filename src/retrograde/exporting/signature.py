@@ -49,7 +49,7 @@ def traced(model: Any, example: Any) -> Traced:
 def _identifiers(*lists: Sequence[str]) -> list[list[str]]:
     """These names with nothing in them but letters, digits and _, no two alike."""
     taken: set[str] = set()
-    found = []
+    found: list[list[str]] = []
     for names in lists:
         found.append([])
         for name in names:
