@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from retrograde import io, nn, numpy, optim, random, scipy, spatial, train, tree
     from retrograde.checking import check
+    from retrograde.exporting.export import export
     from retrograde.io.model_file import load, save
     from retrograde.precision import reduced
     from retrograde.train.fit import fit
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "fit", "fori_loop",
-    "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
+    "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "export", "fit",
+    "fori_loop", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
     "linearize", "load", "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy",
     "set_threads", "spatial", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 _LAZY = {
-    "check": "checking", "fit": "train.fit", "load": "io.model_file", "reduced": "precision", "save": "io.model_file",
+    "check": "checking", "export": "exporting.export", "fit": "train.fit",
+    "load": "io.model_file", "reduced": "precision", "save": "io.model_file",
 }  # fmt: skip
 
 

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retrograde.errors import ClosesOverTracedError, DataError
 from retrograde.ir import Graph, evaluate
 from retrograde.ir.digest import digest_graph, digest_text
+from retrograde.ir.layout import aligned
 from retrograde.memory import MemoryPlan, plan_memory
 from retrograde.optimize import optimize
 from retrograde.parallel import Sharing, share_work
@@ -112,9 +113,11 @@ class Compiled:
     @functools.cached_property
     def _emitted(self) -> Any:
         from retrograde.codegen.module import emit_module
+        from retrograde.codegen.subnormals import flushing
         from retrograde.runtime.llvm import host
 
-        return emit_module(self.graph, self.plan, self.sharing, host().vector_bytes, self.flush_subnormals)
+        around = flushing if self.flush_subnormals else None
+        return emit_module(self.graph, self.plan, self.sharing, host().vector_bytes, around)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs at these leaves. What may run on without end listens to Ctrl-C meanwhile."""
@@ -252,10 +255,40 @@ def jit(
     return Jitted(f, static, flush_subnormals)
 
 
+class Library(NamedTuple):
+    """Object code with one C function, and the bytes of working memory that each thread which calls it gets."""
+
+    code: bytes
+    work: int
+
+
+def compile_library(graph: Graph, name: str, cpu: str = "generic") -> Library:
+    """The graph as a C function `name(inputs..., outputs...)` of pointers, each call on one thread: see `codegen/library.py`.
+
+    `cpu` is one of `runtime.library.targets()`. Raises `UnsupportedError` for a graph that calls functions of SciPy.
+    """
+    from retrograde.codegen.library import library
+    from retrograde.codegen.module import emit_module, scratch_of
+    from retrograde.runtime.library import compile_object, target_of
+
+    target = target_of(cpu)
+    with _without_collection():
+        graph = optimize(graph, target.pairs)
+        plan = plan_memory(graph, scratch_of(target.vector_bytes))
+        data, places = bytearray(), []
+        for var, value in graph.constants.items():
+            places.append(len(data))
+            raw = np.asarray(value, var.type.dtype).tobytes()
+            data += raw.ljust(aligned(len(raw)), b"\0")
+        around = library(name, len(graph.inputs), len(graph.outputs), places, len(data), plan.peak)
+        text = emit_module(graph, plan, Sharing(), target.vector_bytes, around).text
+        return Library(compile_object(text, name, bytes(data), target), plan.peak)
+
+
 def interpret(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
     """The same graph, equation by equation in NumPy: what compiled code is tested against."""
     with np.errstate(all="ignore"):
         return evaluate(graph, arrays)
 
 
-__all__ = ["ArrayType", "Compiled", "Jitted", "interpret", "jit"]
+__all__ = ["ArrayType", "Compiled", "Jitted", "Library", "compile_library", "interpret", "jit"]

@@ -62,9 +62,9 @@ def test_a_row_of_a_table_is_what_is_explained(folder, tmp_path):
     shown = {step["name"]: step for step in (*data["inputs"], *data["parameters"], *data["steps"])}
     np.testing.assert_allclose(shown["x"]["value"]["data"], x[0], rtol=1e-6)
     np.testing.assert_allclose(shown["Ω0"]["cotangent"]["data"], expected[0].weight.ravel(), rtol=1e-5, atol=1e-7)
-    assert shown["x"]["columns"] == preprocessor.features
-    assert preprocessor.features[:4] == ["age", "age is missing", "city is missing", "city = Oslo"]
-    assert preprocessor.features[4:] == ["city = Paris", "city = Rome", "member = false", "member = true"]
+    assert shown["x"]["columns"] == preprocessor.feature_names
+    assert preprocessor.feature_names[:4] == ["age", "age is missing", "city is missing", "city = Oslo"]
+    assert preprocessor.feature_names[4:] == ["city = Paris", "city = Rome", "member = false", "member = true"]
     assert shown["f1"]["columns"] == ["no", "yes"] and data["language"] == "ko"
 
 

@@ -100,7 +100,7 @@ def _answer(table: Table, target: Target, place: int) -> np.ndarray:
 
 def _columns(record: Record, target: Target, preprocessor: Preprocessor) -> dict[str, list[str]]:
     """Features beside the input and the weights that read it; classes beside the output."""
-    features, last = preprocessor.features, record.steps[-1].reads[0]
+    features, last = preprocessor.feature_names, record.steps[-1].reads[0]
     names = [str(c) for c in target.classes] if target.task == "classification" else [target.name]
     return {"x": features, "Ω0": features, last: names}
 

@@ -89,6 +89,6 @@ def softmax(logits: Any) -> Any:
     """Probabilities of shape (rows, classes), in float64 so that they add up."""
     import numpy as np
 
-    z = np.asarray(logits, np.float64)
+    z = logits.astype(np.float64)
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)

@@ -65,7 +65,7 @@ class Preprocessor:
         return len(self.mean) + sum(len(c) for c in self.categories.values())
 
     @property
-    def features(self) -> list[str]:
+    def feature_names(self) -> list[str]:
         """Names of the features it makes, in their order."""
         flags = [f"{self.numbers[i]} is missing" for i in self.flagged]
         words = [(name, word) for name, known in self.categories.items() for word in known]
@@ -73,18 +73,27 @@ class Preprocessor:
 
     def transform(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Features of shape (rows, width), float32: what scikit-learn's fitted pipeline gives, without scikit-learn."""
-        rows = len(next(iter(columns.values())))
-        parts = [np.zeros((rows, 0))]
-        if self.numbers:
-            x = np.stack([np.asarray(columns[n], np.float64) for n in self.numbers], axis=1)
-            missing = np.isnan(x)
-            x = np.where(missing, self.fill, x)
-            x = np.concatenate([x, missing[:, self.flagged].astype(np.float64)], axis=1)
-            parts.append((x - self.mean) / self.scale)
+        return self.features(self.encode(columns))
+
+    def encode(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The columns it reads as float64 of shape (rows, columns): a category is its place among the known ones, or -1."""
+        coded = [np.asarray(columns[n], np.float64) for n in self.numbers]
         for name, known in self.categories.items():
             place = {word: i for i, word in enumerate(known)}
-            codes = np.array([place.get(MISSING if w is None else w, -1) for w in columns[name]], np.int64)
-            parts.append((codes[:, None] == np.arange(len(known))).astype(np.float64))
+            coded.append(np.array([place.get(MISSING if w is None else w, -1) for w in columns[name]], np.float64))
+        return np.stack(coded, axis=1)
+
+    def features(self, encoded: Any) -> Any:
+        """Features of what `encode` gives: NumPy that can be traced, and so leaves the house with the network (`export`)."""
+        parts, count = [], len(self.numbers)
+        if count:
+            x = encoded[:, :count]
+            missing = np.isnan(x)
+            x = np.where(missing, np.array(self.fill), x)
+            flags = [missing[:, i : i + 1].astype(np.float64) for i in self.flagged]
+            parts.append((np.concatenate([x, *flags], axis=1) - np.array(self.mean)) / np.array(self.scale))
+        for i, known in enumerate(self.categories.values(), count):
+            parts.append((encoded[:, i : i + 1] == np.arange(len(known))).astype(np.float64))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def read(self, table: Table) -> dict[str, np.ndarray]:

@@ -24,7 +24,6 @@ from retrograde.codegen.loops import emit_fused
 from retrograde.codegen.products import describe_product, emit_finished, emit_product, finished_scratch, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, constant, memory_type
 from retrograde.codegen.straight import emit_rows, emit_straight
-from retrograde.codegen.subnormals import flushing
 from retrograde.codegen.team import AGREED, PROGRESS, STOP, Team, barrier, cell
 from retrograde.codegen.view import View
 from retrograde.errors import CompileError
@@ -66,10 +65,13 @@ class Emitted(NamedTuple):
     products: list[str]
 
 
-def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, flush: bool = False) -> Emitted:
-    """The module for `graph`, whose entry is `main`, or, where subnormals are to be flushed, `main_flushing`."""
+Around = Callable[[ir.Module, ir.Function], None]
+
+
+def emit_module(graph: Graph, plan: Plan, sharing: Sharing, vector_bytes: int, around: Around | None = None) -> Emitted:
+    """The module for `graph`, whose entry is `main`, or what `around(module, main)` emits around it."""
     module = _Module(graph, plan, sharing, vector_bytes)
-    return Emitted(module.text(flush), module.products)
+    return Emitted(module.text(around), module.products)
 
 
 Views = Sequence[View | None] | Mapping[int, View]
@@ -122,7 +124,7 @@ class _Module:
             if arg.type == PTR and self.sharing is None:
                 arg.add_attribute("noalias")
 
-    def text(self, flush: bool) -> str:
+    def text(self, around: Around | None) -> str:
         with self._inside(self.main, self.main.args):
             inputs, outputs, arena, *_ = self.args
             operands = (*self.graph.inputs, *self.graph.constants)
@@ -131,8 +133,8 @@ class _Module:
             if not _is_long(self.graph):
                 views, results = list(views), list(results)
             self._graph(self.graph, _Scope(self.plan, self.sharing, arena, views, results, 0))
-        if flush:
-            flushing(self.module, self.main)
+        if around is not None:
+            around(self.module, self.main)
         text = str(self.module)
         if needs_truncation(text):
             define_truncation(self.module)

@@ -41,11 +41,16 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def target_machine() -> Any:
-    """A target machine for this processor; an execution engine takes the one it is given for its own."""
-    h = host()
+def target_machine(h: Host | None = None) -> Any:
+    """A target machine for this processor; an execution engine takes the one it is given for its own.
+
+    For any other `Host` its code is to be linked by others, at any address.
+    """
+    _initialize()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=3, jit=True, codemodel="jitdefault")
+    how: dict[str, Any] = {"jit": True, "codemodel": "jitdefault"} if h is None else {"reloc": "pic", "codemodel": "default"}
+    h = h or host()
+    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=3, **how)
 
 
 def compiler() -> dict[str, Any]:

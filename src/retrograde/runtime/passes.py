@@ -27,10 +27,10 @@ def optimize(text: str, machine: Any) -> Any:
     options.loop_unrolling = False  # a third of the compile time, for 3 % of speed
     options.loop_interleaving = True
     builder = llvm.create_pass_builder(machine, options)
-    module = _parse(rest, machine)
+    module = parse(rest, machine)
     builder.getModulePassManager().run(module, builder)
     if vectors:
-        kernels, passes = _parse(vectors, machine), llvm.create_new_module_pass_manager()
+        kernels, passes = parse(vectors, machine), llvm.create_new_module_pass_manager()
         for name in CLEAN_UP:
             getattr(passes, f"add_{name}_pass")()
         passes.run(kernels, builder)
@@ -38,7 +38,8 @@ def optimize(text: str, machine: Any) -> Any:
     return module
 
 
-def _parse(text: str, machine: Any) -> Any:
+def parse(text: str, machine: Any) -> Any:
+    """The module of this IR, for this machine; raises `CompileError` where it is not valid."""
     try:
         module = llvm.parse_assembly(text)
         module.triple, module.data_layout = machine.triple, str(machine.target_data)

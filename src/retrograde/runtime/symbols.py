@@ -25,9 +25,14 @@ _OF_DOUBLES = re.compile(r"double \((double, )+int __pyx_skip_dispatch\)")
 _provided: set[str] = set()
 
 
+def wanted(code: bytes) -> set[tuple[str, str]]:
+    """Home and name of each of these functions that object code names in its table of strings."""
+    return {(a.decode(), b.decode()) for a, b in _NAME.findall(code)}
+
+
 def provide(code: bytes) -> None:
-    """Give an address to every function that object code names in its table of strings."""
-    for home, name in {(a.decode(), b.decode()) for a, b in _NAME.findall(code)}:
+    """Give an address to every function of SciPy's that object code calls."""
+    for home, name in wanted(code):
         symbol = f"rg_{home}_{name}"
         if symbol not in _provided:
             llvm.add_symbol(symbol, _address(_HOMES[home], name))

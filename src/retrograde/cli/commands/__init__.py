@@ -8,8 +8,9 @@ from retrograde.cli.commands.check import check
 from retrograde.cli.commands.demo import demo
 from retrograde.cli.commands.evaluate import evaluate
 from retrograde.cli.commands.explain import explain
+from retrograde.cli.commands.export import export
 from retrograde.cli.commands.predict import predict
 from retrograde.cli.commands.summary import summary
 from retrograde.cli.commands.train import train
 
-COMMANDS: list[Callable[..., Answer | int | None]] = [train, predict, evaluate, summary, explain, check, bench, demo]
+COMMANDS: list[Callable[..., Answer | int | None]] = [train, predict, evaluate, summary, explain, export, check, bench, demo]
