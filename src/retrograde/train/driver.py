@@ -273,7 +273,7 @@ class Driver:
             compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
             optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
-            precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
+            precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping, loss=settings.loss,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
         )  # fmt: skip
 
