@@ -68,7 +68,7 @@ class Ensemble(Module):
         return tree_map(lambda leaf: leaf[i], self.member)
 
     def members(self, x: Any, key: Any = None) -> Any:
-        """What each member makes of `x`: an array of shape (size, ...); with a key, each as in training, with a key of its own."""
+        """What each member makes of `x`: (size, ...); with a key as in training, each with a key of its own."""
         if key is None:
             return vmap(lambda net: net(x))(self.member)
         return vmap(lambda net, i: net(x, key=random.fold_in(key, i)))(self.member, np.arange(self.size))

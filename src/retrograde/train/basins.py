@@ -40,8 +40,8 @@ class Basins:
     """All basins, best first, and the runs that `diverged`: whose score is not finite.
 
     Scores are sorted; where one is above the one before by more than atol + rtol |score|, a new basin begins (single linkage).
-    That is a statement about losses alone: two networks of one basin compute much the same loss, and need not be the same function,
-    let alone the same weights.
+    That is a statement about losses alone: two networks of one basin have much the same loss; they need not be the same function,
+    let alone have the same weights.
     """
 
     found: tuple[Basin, ...]

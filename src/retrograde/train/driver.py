@@ -17,6 +17,7 @@ from retrograde.train.data import Data
 from retrograde.train.folder import Folder, describe
 from retrograde.train.gradient import held_types, make_gradient
 from retrograde.train.metrics import columns
+from retrograde.train.numbers import split
 from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Programs
@@ -86,18 +87,19 @@ class Driver:
                 self._write()
         return self._result()
 
-    def _compile(self) -> tuple[Callable, Any]:
-        """The program of the run, and the same again if it is a compiled one."""
+    def _compile(self) -> tuple[Callable, Any, dict[str, float]]:
+        """The program of the run, the same again if it is a compiled one, and its numbers."""
         make = make_many if self.many else make_program
+        settings, numbers = split(self.settings)
         began = time.perf_counter()
         native = None
         if self.programs is not None:
-            arguments = (self._join(self.carries), *self._arrays, np.int64(0))
-            native = self.programs.of(self.settings, make, arguments)
+            arguments = (self._join(self.carries), *self._arrays, np.int64(0), numbers)
+            native = self.programs.of(settings, make, arguments)
             self.plan = native.lower(*arguments)
         self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
         self.compile_seconds = time.perf_counter() - began
-        return (make(self.settings) if native is None else native), native
+        return (make(settings) if native is None else native), native, numbers
 
     @property
     def _arrays(self) -> tuple:
@@ -106,7 +108,7 @@ class Driver:
 
     def _train(self, show: Callable) -> None:
         """Stretch by stretch, until the last epoch, an early stop, a callback's word or Ctrl-C."""
-        program, native = self._compile()
+        program, native, numbers = self._compile()
         arrays = self._arrays
         spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         each = bool(self.callbacks or self.outside.metrics)  # come back after each epoch
@@ -121,9 +123,9 @@ class Driver:
             began = time.perf_counter()
             if native is None:
                 with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
-                    found, stopped = program(given, *arrays, limit), False
+                    found, stopped = program(given, *arrays, limit, numbers), False
             else:
-                found, stopped = native.run_interruptible(given, *arrays, limit, into=spare)
+                found, stopped = native.run_interruptible(given, *arrays, limit, numbers, into=spare)
             took = time.perf_counter() - began
             if stopped:  # the epoch that is cut is not part of the folder's run, which does it again, whole
                 self._write()

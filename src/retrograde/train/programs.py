@@ -16,6 +16,9 @@ from retrograde.tree import tree_flatten
 class Programs:
     """The last `most` programs of the runs that `fit(..., compiled=programs)` made: an equal run is not traced again.
 
+    Runs are equal, too, where only seeds, learning rates, weight decays, l1 and l2 differ (see `Optimizer.numbers`): the
+    program takes those as arguments, unless one of them is 0. `len(programs)` is how many there are.
+
     As under `jit`, what loss, optimizer, metrics and penalty read from outside is read when a program is first made, and those
     that are equal share it. Threads may share one object.
     """
@@ -24,6 +27,9 @@ class Programs:
         self.most = most
         self._kept: OrderedDict[Any, Jitted] = OrderedDict()
         self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def of(self, settings: Any, make: Callable, arguments: Sequence[Any]) -> Jitted:
         """The program that `make(settings)` writes, compiled for arguments of these shapes or about to be."""

@@ -122,8 +122,8 @@ class Run:
         whole = [run for run in self.starts if np.isfinite(run.score)]
         if not whole:
             raise ModelError("an ensemble is of many starts: rg.fit(..., starts=8); here are none, or none whose score is finite")
-        if k is not None and not (isinstance(k, (int, np.integer)) and not isinstance(k, bool) and 1 <= k <= len(whole)):
-            raise ModelError(f"ensemble(k) averages the best k starts, 1 to {len(whole)} of them whose score is finite; k is {k!r}")
+        if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(whole)):
+            raise ModelError(f"ensemble(k) averages the best k starts whose score is finite, 1 to {len(whole)}; k is {k!r}")
         return Ensemble.of([run.model for run in whole[:k]], average_for(self.loss))
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
