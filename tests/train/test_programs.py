@@ -36,8 +36,10 @@ def traced(monkeypatch):
 def test_an_equal_run_takes_the_program_that_is_there(traced):
     programs = Programs()
     for seed in (0, 1):
-        for a, b in zip(rg.tree.tree_leaves(fit(programs, seed).model), rg.tree.tree_leaves(fit(True, seed).model)):
+        together, alone = fit(programs, seed), fit(True, seed)
+        for a, b in zip(rg.tree.tree_leaves(together.model), rg.tree.tree_leaves(alone.model)):
             np.testing.assert_array_equal(a, b)
+        assert (together.flops_per_update, together.held_bytes) == (alone.flops_per_update, alone.held_bytes)
     assert len(traced) == 1 + 2
 
 

@@ -20,7 +20,7 @@ from retrograde.train.metrics import columns
 from retrograde.train.numbers import split
 from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
-from retrograde.train.programs import Programs
+from retrograde.train.programs import Kept, Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import trace
@@ -47,6 +47,7 @@ class Driver:
         self.outside = Outside(settings, points, programs is not None)
         self.interrupted = False
         self.plan: Any = None
+        self.kept: Kept | None = None
 
     def _modes(self) -> dict[str, str | None]:
         return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
@@ -95,7 +96,8 @@ class Driver:
         native = None
         if self.programs is not None:
             arguments = (self._join(self.carries), *self._arrays, np.int64(0), numbers)
-            native = self.programs.of(settings, make, arguments)
+            self.kept = self.programs.of(settings, make, arguments)
+            native = self.kept.run
             self.plan = native.lower(*arguments)
         self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
         self.compile_seconds = time.perf_counter() - began
@@ -258,7 +260,12 @@ class Driver:
 
     @cached_property
     def _priced(self) -> tuple[float, int]:
-        return _price(self.nets[0], self.points, self.settings)
+        if self.kept is not None and self.kept.price is not None:
+            return self.kept.price
+        price = _price(self.nets[0], self.points, self.settings)
+        if self.kept is not None:
+            self.kept.price = price
+        return price
 
     def _result(self) -> Run:
         runs = [self._run_of(i, carry) for i, carry in enumerate(self.carries) if self.done[i]]
