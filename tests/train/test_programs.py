@@ -110,3 +110,13 @@ def test_an_optimizer_of_ones_own_may_name_its_numbers(traced):
     programs = Programs()
     losses = [fit(programs, optimizer=Signs(lr)).history["loss"][-1] for lr in (0.01, 0.02)]
     assert len(traced) == 1 and losses[0] != losses[1]
+
+
+def test_an_optimizer_that_builds_on_ours_may_ask_for_its_rate_in_python():
+    class Careful(optim.SGD):
+        def update(self, grads, state, params):
+            return super().update(grads, state, params) if self.lr < 1.0 else (params, state)
+
+    for around in (lambda optimizer: optimizer, lambda optimizer: optim.Clipped(optimizer, 1.0)):
+        careful, plain = (fit(True, optimizer=around(kind(0.1))).history["loss"] for kind in (Careful, optim.SGD))
+        np.testing.assert_allclose(careful, plain, rtol=1e-5)

@@ -197,6 +197,8 @@ def test_what_does_not_fit_is_told(space, how, said):
 def test_a_function_returns_a_run_or_a_number(returned):
     with pytest.raises(ModelError, match="number, lower is better"):
         rg.sweep(lambda lr: returned, {"lr": [1]})
+    later = rg.sweep(lambda lr: returned if lr else 0.0, {"lr": [0, 1]}, method="grid")  # too late to lose what there is
+    assert [t.state for t in later] == ["done", "failed"] and "no Run" in later.trials[1].error
 
 
 def test_progress_is_shown(capsys):

@@ -23,7 +23,7 @@ class Optimizer:
     objective=f)` with f(params) -> (loss, grads), of all points.
 
     `numbers` are the fields that `fit` gives to the compiled program as arguments, so that other values need no other program:
-    in `update` such a field may be a traced number. One that is 0 is left as it is, and may be asked for by `is_zero`.
+    in `update` such a field may be a traced number. One that is 0 is left as it is. A class of your own does not inherit them.
     """
 
     wants_objective: ClassVar[bool] = False

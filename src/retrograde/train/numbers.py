@@ -47,7 +47,7 @@ def _walked(value: Any, f: Callable[[str, Any], Any], place: str) -> Any:
     """`value` with f(place, number) for the numbers in it and in what it is around."""
     if isinstance(value, tuple):
         return tuple(_walked(inner, f, f"{place}.{i}") for i, inner in enumerate(value))
-    numbers = getattr(value, "numbers", None)
+    numbers = _named_by(type(value))
     if numbers is None or not is_dataclass(value):
         return value
     made = copy.copy(value)
@@ -55,3 +55,8 @@ def _walked(value: Any, f: Callable[[str, Any], Any], place: str) -> Any:
         inner, there = getattr(value, name), f"{place}.{name}"
         object.__setattr__(made, name, f(there, inner) if name in numbers else _walked(inner, f, there))
     return made
+
+
+def _named_by(cls: type) -> tuple[str, ...] | None:
+    """The fields that a class names; None for one whose base is ours: its `update` may do what traced numbers cannot."""
+    return getattr(cls, "numbers", None) if cls.__module__.startswith("retrograde.") else vars(cls).get("numbers")

@@ -139,6 +139,8 @@ def _judged(trial: Trial, result: Any, pruned: bool) -> Trial:
         trial = replace(trial, score=result.score, run=result, epochs=result.epochs, figures=figures)
     elif isinstance(number := plain(result), (int, float)) and not isinstance(number, bool):
         trial = replace(trial, score=float(number))
+    elif trial.number:
+        return replace(trial, state="failed", error=f"it returned {result!r}, no Run and no number")
     else:
         raise ModelError(f"the function must return the Run of its fit, or a number, lower is better; it returned {result!r}")
     if isinstance(result, Run) and result.interrupted:
