@@ -26,10 +26,11 @@ sys.path.insert(0, str(HERE))
 import harness  # noqa: E402
 
 SCRIPTS = (
-    "pure_sgd", "mlp", "lenet", "full_batch", "deep", "starts", "recurrence", "lstm", "tiny_transformer", "per_example",
+    "pure_sgd", "mlp", "lenet", "full_batch", "deep", "starts", "sweep", "recurrence", "lstm", "tiny_transformer", "per_example",
     "transforms", "sklearn_swap", "first_result", "import_time", "limits", "growth",
 )  # fmt: skip
-ASIDE = harness.ASIDE | {"retrograde", "mean", "fill", "loop", "numpy"}  # not to be called a peer
+OURS = {"retrograde", "retrograde-disk", "retrograde-kept"}
+ASIDE = harness.ASIDE | OURS | {"mean", "fill", "loop", "numpy"}  # not to be called a peer
 MACHINE = "limits"  # the script whose tables are of the machine, not of a run
 
 

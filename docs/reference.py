@@ -23,6 +23,7 @@ PAGES = {
         "Pooling": ["nn.pooling"],
         "Recurrent layers": ["nn.recurrent"],
         "Attention": ["nn.attention", "nn.transformer"],
+        "Ensembles": ["nn.ensemble"],
         "Modules, and layers of your own": ["nn.module", "nn.collecting"],
         "Freezing": ["nn.freezing"],
         "Parameters by name": ["nn.state_dict"],

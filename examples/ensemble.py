@@ -16,26 +16,13 @@ import sys
 import numpy as np
 
 import retrograde as rg
-from retrograde import nn, optim, tree
+from retrograde import nn, optim
 
 STARTS = 64
 
 
 def curve(x):
     return np.sin(3 * x) + 0.5 * x
-
-
-def predictions(run, x):
-    """(starts, points, 1): the networks as one whose arrays have an axis more, called for all lanes at once."""
-    stacked = tree.tree_map(lambda *leaves: np.stack(leaves), *(start.model for start in run.starts))
-    return rg.vmap(lambda net, x: net(x), in_axes=(0, None))(stacked, x)
-
-
-def basins(run, tolerance=1e-3):
-    """(loss, how many starts ended there), lowest first: losses that lie within a relative `tolerance` are one basin."""
-    losses = np.sort([start.score for start in run.starts])
-    edges = np.flatnonzero(np.diff(losses) > tolerance * losses[1:]) + 1
-    return [(group[0], len(group)) for group in np.split(losses, edges)]
 
 
 def main():
@@ -48,12 +35,10 @@ def main():
     )
 
     print(f"{STARTS} starts of {run.model.num_parameters} parameters in {run.seconds:.2f} s")
-    print("\nloss of training, and how many starts end there")
-    for loss, count in basins(run):
-        print(f"{loss:.5f}  {'*' * count} {count}")
+    print(f"\nlosses of training: {run.basins(rtol=1e-3)}")
 
     grid = np.linspace(-2, 2, 200)[:, np.newaxis]
-    each, truth = predictions(run, grid), curve(grid)
+    each, truth = run.ensemble().members(grid), curve(grid)  # (starts, points, 1), the lowest loss first
     errors = np.sqrt(np.mean((each - truth) ** 2, axis=(1, 2)))
     line = np.polyval(np.polyfit(x[:, 0], y[:, 0], 1), grid)
     average = np.sqrt(np.mean((each.mean(axis=0) - truth) ** 2))

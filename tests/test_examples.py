@@ -66,7 +66,7 @@ def test_ensemble(printed):
     text = printed("ensemble")
     assert 3 * number(text, "average of all") < number(text, "straight line")
     assert number(text, "average of all") < number(text, "median of the starts")
-    assert sum(int(count) for count in re.findall(r"\*+ (\d+)$", text, re.MULTILINE)) == 64
+    assert sum(int(count) for count in re.findall(r"█ +(\d+)  seeds", text)) == 64
 
 
 def test_the_readme_lists_each_example():

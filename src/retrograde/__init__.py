@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from retrograde.io.model_file import load, save
     from retrograde.precision import reduced
     from retrograde.train.fit import fit
+    from retrograde.train.sweep import sweep
 
     bfloat16: _np.dtype
 
@@ -29,12 +30,14 @@ __all__ = [
     "associative_scan", "at", "bfloat16", "check", "checkpoint", "cond", "custom_pullback", "explore", "export", "fit",
     "fori_loop", "get_threads", "grad", "held_for_backward", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jit", "jvp",
     "linearize", "load", "map", "nn", "numpy", "optim", "per_example_grad", "random", "reduced", "save", "scan", "scipy",
-    "set_threads", "spatial", "stop_gradient", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap", "while_loop",
+    "set_threads", "spatial", "stop_gradient", "sweep", "switch", "trace", "train", "tree", "value_and_grad", "vjp", "vmap",
+    "while_loop",
 ]  # fmt: skip
 
 _LAZY = {
     "check": "checking", "export": "exporting.export", "fit": "train.fit",
     "load": "io.model_file", "reduced": "precision", "save": "io.model_file",
+    "sweep": "train.sweep",
 }  # fmt: skip
 
 

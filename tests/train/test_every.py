@@ -94,3 +94,9 @@ def test_what_does_not_fit_is_told():
             Every(*bad)
     with pytest.raises(ModelError, match="starts=2"):
         fit([Every(3, print)], starts=2)
+
+
+@pytest.mark.parametrize("callbacks", [(), [Every(5, lambda _: None)]], ids=["plain", "every"])
+def test_numbers_of_numpys_do_not_widen_parameters(callbacks):
+    run = fit(callbacks, optimizer=optim.SGD(np.float64(0.1), weight_decay=np.float64(0.01)), l2=np.float64(0.01), epochs=1)
+    assert {leaf.dtype for leaf in tree_leaves(run.model)} == {np.dtype(np.float32)}

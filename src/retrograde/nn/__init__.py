@@ -45,6 +45,7 @@ from retrograde.nn.criteria import (
     SmoothL1Loss,
 )
 from retrograde.nn.embedding import Bilinear, Embedding
+from retrograde.nn.ensemble import Ensemble
 from retrograde.nn.freezing import combine, freeze, partition, unfreeze
 from retrograde.nn.layers import Dropout, Flatten, GaussianNoise, Identity, Linear, Sequential
 from retrograde.nn.margins import (
@@ -100,6 +101,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "Ensemble",
     "Flatten",
     "GaussianNLLLoss",
     "GaussianNoise",

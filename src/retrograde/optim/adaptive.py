@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from retrograde.errors import ModelError
-from retrograde.optim.optimizers import OfMoments, Optimizer, State, _as_real, _check, _each, _square, _zeros, _zeros_of_squares
+from retrograde.optim.optimizers import (
+    OfMoments,
+    Optimizer,
+    State,
+    _as_real,
+    _check,
+    _each,
+    _square,
+    _zeros,
+    _zeros_of_squares,
+    is_zero,
+)
 from retrograde.tree import tree_map
 
 
@@ -141,7 +152,7 @@ class LAMB(OfMoments):
         def step(p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
             m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * _square(g)
             move = _as_real(rate, p) * m / (np.sqrt(v) * _as_real(spread, p) + self.eps)
-            move = move + self.weight_decay * p if self.weight_decay else move
+            move = move if is_zero(self.weight_decay) else move + self.weight_decay * p
             size, length = np.sqrt(np.sum(_square(p))), np.sqrt(np.sum(_square(move)))
             known = (size > 0) & (length > 0)
             trust = np.where(known, size / np.where(known, length, 1.0), 1.0).astype(size.dtype)
@@ -161,6 +172,8 @@ class Lion(Optimizer):
     array([ 0.9, -1.9])
     """
 
+    numbers = ("lr", "weight_decay")
+
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
@@ -176,7 +189,7 @@ class Lion(Optimizer):
 
         def step(p: Any, g: Any, m: Any) -> tuple[Any, Any]:
             move = np.sign(beta1 * m + (1.0 - beta1) * g)
-            move = move + self.weight_decay * p if self.weight_decay else move
+            move = move if is_zero(self.weight_decay) else move + self.weight_decay * p
             return p - self.lr * move, beta2 * m + (1.0 - beta2) * g
 
         params, m = _each(2, step, params, grads, state["m"])
@@ -193,6 +206,8 @@ class Adadelta(Optimizer):
     array([ 0.9968, -1.9968])
     """
 
+    numbers = ("lr", "weight_decay")
+
     lr: float = 1.0
     rho: float = 0.9
     eps: float = 1e-6
@@ -206,7 +221,7 @@ class Adadelta(Optimizer):
         return {"square": _zeros_of_squares(params), "steps": _zeros_of_squares(params)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if self.weight_decay:
+        if not is_zero(self.weight_decay):
             grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
 
         def step(p: Any, g: Any, square: Any, steps: Any) -> tuple[Any, Any, Any]:

@@ -22,6 +22,9 @@ class Optimizer:
     One that evaluates the loss itself says `wants_objective = True`: it is called as `update(grads, state, params, value=loss,
     objective=f)` with f(params) -> (loss, grads), of all points.
 
+    `numbers` are the fields that `fit` gives to the compiled program as arguments, so that other values need no other program:
+    in `update` such a field may be a traced number. One that is 0 is left as it is. A class of your own does not inherit them.
+
     >>> class SignDescent(optim.Optimizer):
     ...     def init(self, params):
     ...         return {"steps": np.zeros((), np.int64)}
@@ -34,6 +37,7 @@ class Optimizer:
     """
 
     wants_objective: ClassVar[bool] = False
+    numbers: ClassVar[tuple[str, ...]] = ()
 
     def init(self, params: Any) -> State:
         """The state before the first step: a pytree of arrays."""
@@ -46,6 +50,11 @@ class Optimizer:
     def end_epoch(self, state: State, loss: Any) -> State:
         """The state after an epoch with this loss: that of the validation points if there are some."""
         return state
+
+
+def is_zero(number: Any) -> bool:
+    """Whether a field is 0, which may leave out a part of the update; a traced number is not."""
+    return isinstance(number, (int, float, np.number)) and number == 0
 
 
 def wants_objective(optimizer: Any) -> bool:
@@ -111,6 +120,8 @@ class SGD(Optimizer):
     array([ 0.46, -0.92])
     """
 
+    numbers = ("lr", "momentum", "weight_decay")
+
     lr: float = 1e-2
     momentum: float = 0.0
     dampening: float = 0.0
@@ -124,12 +135,12 @@ class SGD(Optimizer):
             raise ModelError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
     def init(self, params: Any) -> State:
-        return {} if self.momentum == 0 else {"velocity": _zeros(params), "step": np.zeros((), np.int64)}
+        return {} if is_zero(self.momentum) else {"velocity": _zeros(params), "step": np.zeros((), np.int64)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if self.weight_decay:
+        if not is_zero(self.weight_decay):
             grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
-        if self.momentum == 0:
+        if is_zero(self.momentum):
             return tree_map(lambda p, g: p - self.lr * g, params, grads), state
         first = state["step"] == 0
 
@@ -155,6 +166,8 @@ def GD(lr: float = 1e-2) -> SGD:
 class OfMoments(Optimizer):
     """What Adam and its kin share: running means of the gradient and of its square; `weight_decay` is added to the gradient."""
 
+    numbers = ("lr", "weight_decay")
+
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -171,7 +184,7 @@ class OfMoments(Optimizer):
         return {"m": _zeros(params), "v": _zeros_of_squares(params), "power1": np.ones(()), "power2": np.ones(())}
 
     def _decayed(self, g: Any, p: Any) -> tuple[Any, Any]:
-        return (g + self.weight_decay * p if self.weight_decay else g), p
+        return (g if is_zero(self.weight_decay) else g + self.weight_decay * p), p
 
     def _decoupled(self, g: Any, p: Any) -> tuple[Any, Any]:
         """Decay of the parameter itself, not through the gradient (I. Loshchilov and F. Hutter, 2019)."""
@@ -241,6 +254,8 @@ class RMSprop(Optimizer):
     array([ 0.9, -1.9])
     """
 
+    numbers = ("lr", "weight_decay")
+
     lr: float = 1e-2
     alpha: float = 0.99
     eps: float = 1e-8
@@ -258,7 +273,7 @@ class RMSprop(Optimizer):
         return state | ({"velocity": _zeros(params)} if self.momentum else {})
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if self.weight_decay:
+        if not is_zero(self.weight_decay):
             grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
         square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * _square(g), state["square"], grads)
         new, spread = {"square": square}, square
@@ -286,6 +301,8 @@ class Adagrad(Optimizer):
     array([ 0.8331, -1.8311])
     """
 
+    numbers = ("lr", "weight_decay")
+
     lr: float = 1e-2
     lr_decay: float = 0.0
     weight_decay: float = 0.0
@@ -304,7 +321,7 @@ class Adagrad(Optimizer):
         rate = self.lr / (1.0 + state["step"] * self.lr_decay)
 
         def step(p: Any, g: Any, s: Any) -> tuple[Any, Any]:
-            g = g + self.weight_decay * p if self.weight_decay else g
+            g = g if is_zero(self.weight_decay) else g + self.weight_decay * p
             s = s + _square(g)
             return p - _as_real(rate, p) * g / (np.sqrt(s) + self.eps), s
 

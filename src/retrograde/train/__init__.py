@@ -1,5 +1,6 @@
-"""Training: `fit`, the `Run` it returns, how to stop and what to keep, loggers, `Every` for callbacks within an epoch."""
+"""Training: `fit`, the `Run` it returns, how to stop and what to keep, loggers, `Every` within an epoch, `sweep`."""
 
+from retrograde.train.basins import Basin, Basins
 from retrograde.train.callbacks import Every, Steps
 from retrograde.train.fit import fit
 from retrograde.train.folder import Checkpoints
@@ -7,5 +8,10 @@ from retrograde.train.loggers import MLflow, TensorBoard
 from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
+from retrograde.train.sweep import sweep
+from retrograde.train.trials import Sweep, Trial
 
-__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "fit"]
+__all__ = [
+    "Basin", "Basins", "Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "Sweep", "TensorBoard",
+    "Trial", "fit", "sweep",
+]  # fmt: skip

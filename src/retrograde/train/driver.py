@@ -17,9 +17,10 @@ from retrograde.train.data import Data
 from retrograde.train.folder import Folder, describe
 from retrograde.train.gradient import held_types, make_gradient
 from retrograde.train.metrics import columns
+from retrograde.train.numbers import split
 from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
-from retrograde.train.programs import Programs
+from retrograde.train.programs import Kept, Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.transforms import trace
@@ -46,6 +47,7 @@ class Driver:
         self.outside = Outside(settings, points, programs is not None)
         self.interrupted = False
         self.plan: Any = None
+        self.kept: Kept | None = None
 
     def _modes(self) -> dict[str, str | None]:
         return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
@@ -86,18 +88,20 @@ class Driver:
                 self._write()
         return self._result()
 
-    def _compile(self) -> tuple[Callable, Any]:
-        """The program of the run, and the same again if it is a compiled one."""
+    def _compile(self) -> tuple[Callable, Any, dict[str, float]]:
+        """The program of the run, the same again if it is a compiled one, and its numbers."""
         make = make_many if self.many else make_program
+        settings, numbers = split(self.settings)
         began = time.perf_counter()
         native = None
         if self.programs is not None:
-            arguments = (self._join(self.carries), *self._arrays, np.int64(0))
-            native = self.programs.of(self.settings, make, arguments)
+            arguments = (self._join(self.carries), *self._arrays, np.int64(0), numbers)
+            self.kept = self.programs.of(settings, make, arguments)
+            native = self.kept.run
             self.plan = native.lower(*arguments)
         self.outside(self.carries[0]["params"])  # what cannot be measured is told before training
         self.compile_seconds = time.perf_counter() - began
-        return (make(self.settings) if native is None else native), native
+        return (make(settings) if native is None else native), native, numbers
 
     @property
     def _arrays(self) -> tuple:
@@ -106,7 +110,7 @@ class Driver:
 
     def _train(self, show: Callable) -> None:
         """Stretch by stretch, until the last epoch, an early stop, a callback's word or Ctrl-C."""
-        program, native = self._compile()
+        program, native, numbers = self._compile()
         arrays = self._arrays
         spare: list[np.ndarray] | None = None  # fresh memory is slow to write first, so stretches take turns between two sets
         each = bool(self.callbacks or self.outside.metrics)  # come back after each epoch
@@ -121,9 +125,9 @@ class Driver:
             began = time.perf_counter()
             if native is None:
                 with np.errstate(all="ignore") if self.settings.narrow is not None else nullcontext():
-                    found, stopped = program(given, *arrays, limit), False
+                    found, stopped = program(given, *arrays, limit, numbers), False
             else:
-                found, stopped = native.run_interruptible(given, *arrays, limit, into=spare)
+                found, stopped = native.run_interruptible(given, *arrays, limit, numbers, into=spare)
             took = time.perf_counter() - began
             if stopped:  # the epoch that is cut is not part of the folder's run, which does it again, whole
                 self._write()
@@ -256,7 +260,12 @@ class Driver:
 
     @cached_property
     def _priced(self) -> tuple[float, int]:
-        return _price(self.nets[0], self.points, self.settings)
+        if self.kept is not None and self.kept.price is not None:
+            return self.kept.price
+        price = _price(self.nets[0], self.points, self.settings)
+        if self.kept is not None:
+            self.kept.price = price
+        return price
 
     def _result(self) -> Run:
         runs = [self._run_of(i, carry) for i, carry in enumerate(self.carries) if self.done[i]]
@@ -273,7 +282,7 @@ class Driver:
             compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
             optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
-            precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
+            precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping, loss=settings.loss,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ from retrograde.control import scan
 from retrograde.optim.optimizers import end_epoch, wants_objective
 from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
 from retrograde.train.metrics import Metric
+from retrograde.train.numbers import joined
 from retrograde.train.regularize import augmented, mixed, of_pairs
 from retrograde.train.stopping import EarlyStopping
 
@@ -68,8 +69,15 @@ class Parts(NamedTuple):
 
 
 def make_program(settings: Settings) -> Callable:
-    """`program(carry, X, y, weight, Xv, yv, limit) -> (carry, history rows)`, to be compiled or interpreted."""
-    return make_parts(settings).program
+    """`program(carry, X, y, weight, Xv, yv, limit, numbers) -> (carry, history rows)`, to be compiled or interpreted.
+
+    The numbers are those that were split off the settings (see `numbers.py`).
+    """
+
+    def program(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any, numbers: Any = None) -> tuple:
+        return make_parts(joined(settings, numbers or {})).program(carry, X, y, weight, Xv, yv, limit)
+
+    return program
 
 
 def make_parts(settings: Settings) -> Parts:
@@ -174,7 +182,7 @@ def make_many(settings: Settings) -> Callable:
     """The same for many starts: carries and rows have a first axis, over which nothing is carried."""
     program = make_program(settings)
 
-    def many(carries: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple:
-        return scan(lambda _, carry: (None, program(carry, X, y, weight, Xv, yv, limit)), None, carries)[1]
+    def many(carries: Carry, *arguments: Any) -> tuple:
+        return scan(lambda _, carry: (None, program(carry, *arguments)), None, carries)[1]
 
     return many

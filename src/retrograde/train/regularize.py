@@ -12,6 +12,7 @@ import numpy as np
 from retrograde import numpy as rnp
 from retrograde import random, tree
 from retrograde.errors import ModelError
+from retrograde.optim.optimizers import is_zero
 
 AUGMENT, MIXUP = 0xFFFFFFFF, 0xFFFFFFFE  # folded into a batch's key; a network folds in small numbers, those of its layers
 
@@ -23,14 +24,16 @@ class Penalty:
     What `own(trained, points)` returns is added, points being (x, y, weight or None) of a batch.
     """
 
+    numbers = ("l1", "l2")
+
     l1: float
     l2: float
     own: Callable | None = None
 
     def __call__(self, trained: Any, points: Sequence[Any]) -> Any:
         weights = weights_of(trained)
-        total = sum(self.l2 * np.sum(np.square(w)) for w in weights) if self.l2 else 0.0
-        total = total + sum(self.l1 * np.sum(np.abs(w)) for w in weights) if self.l1 else total
+        total = 0.0 if is_zero(self.l2) else sum(self.l2 * np.sum(np.square(w)) for w in weights)
+        total = total if is_zero(self.l1) else total + sum(self.l1 * np.sum(np.abs(w)) for w in weights)
         return total if self.own is None else total + self.own(trained, points)
 
 

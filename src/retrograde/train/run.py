@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from retrograde.errors import ModelError
+from retrograde.train.basins import Basins, basins_of
+
+if TYPE_CHECKING:
+    from retrograde.nn import Ensemble
 
 
 @dataclass
@@ -35,6 +41,7 @@ class Run:
     starts: tuple[Run, ...] = field(default=(), repr=False)
     progress: Any = field(default=None, repr=False)
     stopping: Any = None
+    loss: Any = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
@@ -95,6 +102,29 @@ class Run:
             lines.append(("interrupted", "by Ctrl-C; the last epoch may be a part"))
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+    def basins(self, rtol: float = 0.05, atol: float = 1e-8) -> Basins:
+        """The starts in groups that ended in about the same score; prints as a histogram.
+
+        Of the sorted scores one that is above the one before by more than atol + rtol |score| begins a new basin.
+        """
+        if not (0 <= rtol < np.inf and 0 <= atol < np.inf):
+            raise ModelError(f"basins: rtol and atol are numbers, 0 or more; they are {rtol!r} and {atol!r}")
+        return basins_of(self.starts or (self,), rtol, atol)
+
+    def ensemble(self, k: int | None = None) -> Ensemble:
+        """The average of the best `k` starts (None: of all whose score is finite) as one network; see `nn.Ensemble`.
+
+        Trained by a cross entropy their probabilities are averaged, else their outputs.
+        """
+        from retrograde.nn.ensemble import Ensemble, average_for
+
+        whole = [run for run in self.starts if np.isfinite(run.score)]
+        if not whole:
+            raise ModelError("an ensemble is of many starts: rg.fit(..., starts=8); here are none, or none whose score is finite")
+        if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(whole)):
+            raise ModelError(f"ensemble(k) averages the best k starts whose score is finite, 1 to {len(whole)}; k is {k!r}")
+        return Ensemble.of([run.model for run in whole[:k]], average_for(self.loss))
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
         """Write the model with optimizer states, random keys and histories, of all starts: `fit(..., resume=path)` goes on.

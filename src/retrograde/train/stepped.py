@@ -18,6 +18,7 @@ from retrograde.train.callbacks import Every, Steps
 from retrograde.train.data import Data
 from retrograde.train.driver import Driver
 from retrograde.train.metrics import columns, metrics_of
+from retrograde.train.numbers import joined, split
 from retrograde.train.program import Carry, make_parts
 from retrograde.train.run import Run
 from retrograde.train.segment import make_segment, make_single
@@ -125,7 +126,7 @@ class SteppedDriver(Driver):
             self._settle_columns()
             # what is asked of it from here on is the price of a batch; chunks are overwritten
             self.points = Data(points.X[:batch].copy(), points.y[:batch].copy(), None, None, None)
-        parts = make_parts(self.settings)
+        parts = make_parts(joined(*split(self.settings)))  # Python's numbers, which widen nothing
         functions = make_segment(parts.update), make_single(parts.update), parts.validate
         if self.programs is not None:
             functions = tuple(jit(f, flush_subnormals=True) for f in functions)  # type: ignore[assignment]
