@@ -92,5 +92,3 @@ def test_what_does_not_fit_is_told():
     for bad in [(0, print), (2.5, print), (3, "print"), (True, print)]:
         with pytest.raises(ModelError, match=r"Every\(n, f\)"):
             Every(*bad)
-    with pytest.raises(ModelError, match="starts=2"):
-        fit([Every(3, print)], starts=2)

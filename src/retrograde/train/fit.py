@@ -18,7 +18,7 @@ from retrograde.train.callbacks import Every
 from retrograde.train.data import Data, check_alike, check_arguments, check_takes_weights, check_whole
 from retrograde.train.driver import Driver
 from retrograde.train.folder import Checkpoints, get_folder
-from retrograde.train.given import Given, Pass, gather
+from retrograde.train.given import Pass, gather
 from retrograde.train.gradient import dtype_of
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
@@ -135,43 +135,30 @@ def fit(
     how = Pass(batch_size, epochs, bool(shuffle), seed, chunk_rows)
     given = gather(nets[0], data, target, sample_weight, validation, kind, how)
     points = given.points
-    if wants_objective(optimizer) and (points is None or given.batch < points.n):
-        among = "a stream" if points is None else f"{points.n} points"
+    if wants_objective(optimizer) and (given.stream is not None or given.batch < points.n):
+        among = "a stream" if given.stream is not None else f"{points.n} points"
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points, in memory: "
                          f"give batch_size=None; it is {batch_size}, of {among}. For mini-batches take Adam")  # fmt: skip
-    stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
-    if stepped:
-        _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
+    stepped = given.streamed or any(isinstance(callback, Every) for callback in callbacks)
+    recorded = {"target": target, "chunk_rows": chunk_rows, "sample_weight": points.weight is not None, "l1": l1, "l2": l2,
+                "penalty": penalty}  # fmt: skip
     penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
     check = partial(_check_fit, loss_function, penalty)
-    output = None if points is None else check(nets[0], points)
-    scores = () if points is None else metrics_of(metrics, train_metrics, loss_function, points, output)
+    scores = metrics_of(metrics, train_metrics, loss_function, points, check(nets[0], points))
     settings = Settings(
         loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
-        stopping=get_stopping(early_stopping, columns(scores, train_metrics, given.held is not None)),
+        stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
         penalty=penalty, mixup=mixup, augment=augment,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
     programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
-    how_long = settings, int(epochs), int(seed), callbacks, progress, programs, place
+    how_long = settings, int(epochs), int(seed), callbacks, progress, programs, place, recorded
     if stepped:
         driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
     else:
-        driver = Driver(nets, points, *how_long)  # type: ignore[arg-type]
+        driver = Driver(nets, points, *how_long)
     return driver.run(source.all_progress if isinstance(source, Run) else source)
-
-
-def _check_stepped(given: Given, starts: int, metrics: Any, train_metrics: bool, folder: Any) -> None:
-    """Raise `ModelError` for what a run that comes back to Python within an epoch does not do."""
-    if starts > 1:
-        raise ModelError(f"starts={starts} trains on points in memory and without Every: a stream is read for one start")
-    if folder is not None:
-        raise ModelError("a folder is for runs on points in memory and without Every: keep this one by run.save(path), and go on "
-                         "with it by fit(..., resume=path)")  # fmt: skip
-    if train_metrics or (given.streamed and len(metrics)):
-        raise ModelError("metrics are of validation points in memory, and train_metrics of runs without Every: a stream gives "
-                         "the loss, and the accuracy of labels; measure others in a callback")  # fmt: skip
 
 
 def _check_fit(loss: Callable, penalty: Penalty | None, net: Any, points: Data) -> Any:
