@@ -16,15 +16,14 @@ from retrograde import random, tree
 from retrograde.errors import ModelError
 from retrograde.train.data import Data
 from retrograde.train.folder import Folder, describe
-from retrograde.train.gradient import held_types, make_gradient
 from retrograde.train.lock import locked
 from retrograde.train.metrics import columns
 from retrograde.train.outside import Outside
+from retrograde.train.price import price
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
-from retrograde.transforms import trace
 
 PACE = 0.1  # seconds between two looks at a run that is shown or logged
 
@@ -283,7 +282,7 @@ class Driver:
 
     @cached_property
     def _priced(self) -> tuple[float, int]:
-        return _price(self.nets[0], self.points, self.settings)
+        return price(self.nets[0], self.points, self.settings)
 
     def _result(self, carries: list[Any]) -> Run:
         runs = [self._run_of(i, carry) for i, carry in enumerate(carries) if self.done[i]]
@@ -300,6 +299,7 @@ class Driver:
             compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
             optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
+            arena_bytes=0 if self.plan is None else self.plan.executable.arena_bytes,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
         )  # fmt: skip
@@ -313,21 +313,3 @@ def wants_run(callback: Callable) -> bool:
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
-
-
-def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
-    """Floating-point operations of one gradient of a batch, and bytes that its backward pass needs kept."""
-    x, y = points.X[: settings.batch], points.y[: settings.batch]
-
-    gradient, held = make_gradient(settings.loss, settings.narrow, settings.penalty), []
-
-    def priced(net: Any, x: Any, y: Any, key: Any) -> Any:
-        """The gradient; traced, so that the forward pass behind what is held is not computed."""
-        held.extend(held_types(settings.loss, settings.narrow)(net, x, y, key))
-        return gradient(net, x, y, None, key)
-
-    graph = trace(priced)(net, x, y, random.key(0))
-    flops = sum(
-        eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params) for eq in graph.equations
-    )
-    return flops, sum(t.nbytes for t in held)
