@@ -225,22 +225,26 @@ def test_ctrl_c_while_a_metric_is_computed(tmp_path):
     assert bits(again) == bits(whole)
 
 
+@pytest.mark.parametrize("rows", [None, 3000], ids=["in memory", "a stream"])
 @pytest.mark.parametrize("starts", [1, 2])
-def test_ctrl_c_in_the_middle_of_an_epoch_leaves_the_epochs_before(tmp_path, starts):
-    """SIGINT while native code runs: the epoch that is cut is in the run that is returned, not in the folder."""
+def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, starts, rows):
+    """SIGINT while native code runs: the epoch that is cut is in the run that is returned. In the folder are the epochs before
+    and, of a stream, the updates of it that were made.
+    """
     x, y = np.tile(X, (200, 1)), np.tile(Y, (200, 1))
 
     def run(epochs, **changes):
-        return rg.fit(NET, (x, y), batch_size=1, starts=starts, epochs=epochs, **changes)
+        return rg.fit(NET, (x, y), batch_size=1, starts=starts, epochs=epochs, chunk_rows=rows, **changes)
 
     def soon(history):
         if history["loss"].shape[-1] == 3:
             threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     stopped = run(10**9, folder=tmp_path, checkpoint={"seconds": 1000}, callbacks=[soon])
-    epochs = reached(tmp_path)
+    epochs, updates = place(tmp_path)
     assert stopped.interrupted and epochs <= stopped.epochs <= epochs + 1
     assert max(row["epoch"] for row in logged(tmp_path)) == epochs
+    assert updates == 0 or stopped.updates * max(len(stopped.starts), 1) == (8000 * epochs + updates) * starts
     assert bits(run(epochs + 2, resume=tmp_path)) == bits(run(epochs + 2))
 
 

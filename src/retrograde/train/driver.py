@@ -80,25 +80,28 @@ class Driver:
             try:
                 self._train(show)
             except KeyboardInterrupt:  # between two stretches: what is finished is whole
-                if self.folder is not None and not self.cut:  # it may have come between the lines of two logs
-                    self.folder.log_anew(self._so_far())
+                self._keep()
                 if not any(self.done):
-                    self._write()
                     raise
                 self.interrupted = True
             except Exception as error:  # of a callback, a metric, somebody's stream
-                self._keep(error)
+                self._explain(error)
                 raise
             if not self.cut:
                 self._write()
         return self._result(self.carries)
 
-    def _keep(self, error: Exception) -> None:
-        """What there is of a run that an error ends is in its folder; the error says so."""
+    def _keep(self) -> None:
+        """What there is of a run that was ended from outside is in its folder; it may have been between the lines of two logs."""
+        if self.folder is not None and not self.cut:
+            self.folder.log_anew(self._so_far())
+            self._write()
+
+    def _explain(self, error: Exception) -> None:
+        """Tell with an error what becomes of the run that it ends."""
         if self.folder is not None:
-            with suppress(OSError, ModelError):  # the error is to be seen, not another one
-                self.folder.log_anew(self._so_far())
-                self._write()
+            with suppress(OSError, ModelError):  # this error is to be seen, not another one
+                self._keep()
                 error.add_note(f"the run so far is in its folder: fit(..., resume={str(self.folder.path)!r}) goes on with it")
         elif any(self.done):
             error.add_note(f"the {max(self.done)} epochs before are lost; of a run in a folder (folder=...) they would not be")

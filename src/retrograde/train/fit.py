@@ -74,16 +74,18 @@ def fit(
     history so far (a dict of arrays), called after each epoch; True ends the run. One that takes two arguments is given the `Run`
     so far, too; one that has a method close() is closed at the end. A network without parameters is initialized from `seed`;
     one with parameters goes on from them, in their dtype. The same seed gives the same bits. Subnormal numbers count as zero: a
-    network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is.
+    network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is; of a
+    run that an error ends, such as one of a callback, the error says what becomes of it.
     `compiled=False` interprets the same program in NumPy; a `Programs` keeps the native one for further calls.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
-    best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped.
+    best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped. A stream
+    is read once for all starts: they see its points in one order, that of `seed`.
 
     resume: a `Run`, the path of one that `run.save(path)` wrote, or a folder, to go on with, given the same arguments: up to
     `epochs` in all, to the same bits as a run that never stopped. (A `Run` that Ctrl-C ended in the middle of an epoch goes on
-    with the next one; its folder ends before that epoch.)
+    with the next one; its folder ends before that epoch. With a stream or `Every`, both go on with the next update.)
     precision: "bf16" or "f16" for mixed precision: parameters, optimizer states, losses and all sums stay float32, but the
     operands of the network's matrix products are rounded to bfloat16 or float16, and what the backward pass needs of the network
     is held so, in half the memory. bfloat16 is the faster where the processor has AVX512-BF16. float16 is finer but reaches to
@@ -101,11 +103,13 @@ def fit(
     metrics: scikit-learn's names ("f1_macro", "roc_auc", "r2", ...; also "mse", "mae", "top_5_accuracy") or functions
     f(y_true, y_pred) of labels or values, or a dict of functions of (outputs, target) by name, for columns "val_<name>" of the
     history; with train_metrics=True those of all training points too, after each epoch, as "<name>". What can be traced is a part
-    of the program, the rest is computed between epochs. Sample weights do not count.
+    of the program, the rest is computed between epochs; of a stream, all but means over its points want its outputs in memory.
+    Sample weights do not count.
 
     folder: where the run writes checkpoints (when is said by `checkpoint`: a `Checkpoints` or a dict of its fields), metrics.csv,
     log.jsonl and config.json, after each epoch, or ten times a second where epochs are shorter. resume=folder goes on with a run
-    that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it.
+    that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it. One process holds a folder at
+    a time.
 
     data may also be a table with `target=` the name or names of what to predict (pandas, polars, Arrow, the path of a CSV or
     Parquet file or of a folder of Parquet files; `sample_weight` may be a name, too, and all other columns are features), or

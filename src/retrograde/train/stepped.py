@@ -63,6 +63,7 @@ class SteppedDriver(Driver):
         self.place = _Place()
         self.stopped_at: list[Progress] | None = None  # in the middle of an epoch
         self.told = False  # whether a callback of `Every` ended the run
+        self.earlier = 0  # updates of the epochs before
         parts = make_parts(self.settings)
         segment, single = make_segment(parts.update), make_single(parts.update)
         self.segment, self.single = map(self._make, make_many(segment, single) if self.many else (segment, single))
@@ -70,8 +71,6 @@ class SteppedDriver(Driver):
         self.permute = self._make(partial(_permuted, self.points.n))
         self.outside = Outside(replace(self.settings, metrics=()), self.points, False)  # evaluations have them all
         self.evaluations = self._evaluations()
-
-        self.earlier = 0  # updates of the epochs before
 
     def _evaluations(self) -> list[Evaluation]:
         p, over = self.points, []
@@ -198,8 +197,9 @@ class SteppedDriver(Driver):
             self.interrupted |= stopped
             if stopped and self.many:  # each start stopped after another update
                 return
-            self.place = self.place._replace(inner=inner, updates=int(before + np.max(made)), seconds=self._took())
-            at += int(np.max(made))
+            made = int(np.max(made)) if self.many else int(made)
+            self.place = _Place(self.place.epoch, inner, self.place.updates + made, self._took())
+            at += made
             self._tell(part)
             if self.folder is not None and self.folder.due_within():
                 self._write()
@@ -209,12 +209,15 @@ class SteppedDriver(Driver):
         for due in self.due:
             due.loss, due.seen = due.loss + part[0], due.seen + part[1]
             if self.taken % due.every.n == 0 and np.any(due.seen) and not self.interrupted:
-                with np.errstate(invalid="ignore"):
-                    loss = np.where([self._ended(carry) for carry in self.carries], np.nan, due.loss / due.seen)
-                nets = tuple(inner[0] for inner in self._inners())
+                loss, nets = self._mean(due), tuple(inner[0] for inner in self._inners())
                 due.loss = due.seen = 0.0
-                step = Steps(self.taken, max(self.done) + 1, *((loss, nets) if self.many else (float(loss[0]), nets[0])))
-                self.told |= due.every(step) is True
+                self.told |= due.every(Steps(self.taken, self.place.epoch + 1, loss, nets if self.many else nets[0])) is True
+
+    def _mean(self, due: _Due) -> Any:
+        if not self.many:
+            return float(due.loss / due.seen)
+        with np.errstate(invalid="ignore"):
+            return np.where([self._ended(carry) for carry in self.carries], np.nan, due.loss / due.seen)
 
     def _inners(self) -> list[tuple]:
         """What updates have given, by start; of one that has stopped, what it stopped with."""
