@@ -273,6 +273,11 @@ def held_for_backward(
     return listed
 
 
+def kept_for_backward(f: Callable, hold: Any = None) -> Callable[..., list[Any]]:
+    """The same by the values themselves, for the derivative by the first argument; `trace` it to see where they come from."""
+    return lambda *args: list(_Linearized(f, args, [0], False, scalar=False, hold=hold).kept)
+
+
 def wanted_of(argnums: Any) -> tuple[tuple[int, ...], bool]:
     """The arguments asked for, and whether the answer is a tuple of theirs."""
     try:

@@ -92,8 +92,6 @@ def test_what_does_not_fit_is_told():
     for bad in [(0, print), (2.5, print), (3, "print"), (True, print)]:
         with pytest.raises(ModelError, match=r"Every\(n, f\)"):
             Every(*bad)
-    with pytest.raises(ModelError, match="starts=2"):
-        fit([Every(3, print)], starts=2)
 
 
 @pytest.mark.parametrize("callbacks", [(), [Every(5, lambda _: None)]], ids=["plain", "every"])

@@ -5,10 +5,12 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import killed
@@ -81,6 +83,66 @@ def test_the_description_of_a_run(tmp_path):
     assert config["versions"]["numpy"] == np.__version__
     with pytest.warns(UserWarning, match=r"batch_size was 8 and is 4"):
         train(3, resume=tmp_path, batch_size=4)
+
+
+def test_all_settings_are_recorded(tmp_path):
+    """Each that is changed when the run goes on is warned of, by its name and both values."""
+    began = {"l2": 0.1, "augment": halved, "mixup": 0.2}
+    train(2, folder=tmp_path, **began)
+    for changes, says in (
+        ({"l1": 0.5}, r"l1 was 0\.0 and is 0\.5"), ({"l2": 0.3}, r"l2 was 0\.1 and is 0\.3"),
+        ({"penalty": small}, "penalty was None and is 'small'"), ({"mixup": None}, r"mixup was 0\.2 and is None"),
+        ({"augment": None}, "augment was 'halved' and is None"), ({"sample_weight": np.ones(40)}, "sample_weight was False"),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match=says):
+            train(2, resume=tmp_path, **began | changes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train(2, resume=tmp_path, **began)
+
+
+def halved(x, key):
+    return x * 0.5
+
+
+def small(parameters, points):
+    return 0.0 * np.sum(parameters[0].bias)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from retrograde.train.lock import locked
+
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_one_run_at_a_time_has_a_folder(tmp_path):
+    """Another one in this process, or in another one, is refused, until that ends in any way."""
+    told = []
+
+    def another(history):
+        for resume in (True, None):
+            with pytest.raises(ModelError) as caught:
+                train(3, folder=tmp_path, resume=resume)
+            told.append(str(caught.value))
+
+    train(2, folder=tmp_path, callbacks=[another])
+    assert f"process {os.getpid()} on {socket.gethostname()} is training in {tmp_path}" in told[0]
+    assert "run.lock" not in names(tmp_path)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(rg.__file__).parents[1]), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
+    with process:
+        process.stdout.readline()
+        with pytest.raises(ModelError, match=f"process {process.pid} on"):
+            train(3, resume=tmp_path)
+        process.kill()
+        process.wait()
+    assert "run.lock" in names(tmp_path)
+    assert train(3, resume=tmp_path).epochs == 3 and "run.lock" not in names(tmp_path)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
@@ -163,47 +225,59 @@ def test_ctrl_c_while_a_metric_is_computed(tmp_path):
     assert bits(again) == bits(whole)
 
 
+@pytest.mark.parametrize("rows", [None, 3000], ids=["in memory", "a stream"])
 @pytest.mark.parametrize("starts", [1, 2])
-def test_ctrl_c_in_the_middle_of_an_epoch_leaves_the_epochs_before(tmp_path, starts):
-    """SIGINT while native code runs: the epoch that is cut is in the run that is returned, not in the folder."""
+def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, starts, rows):
+    """SIGINT while native code runs: the epoch that is cut is in the run that is returned. In the folder are the epochs before
+    and, of a stream, the updates of it that were made.
+    """
     x, y = np.tile(X, (200, 1)), np.tile(Y, (200, 1))
 
     def run(epochs, **changes):
-        return rg.fit(NET, (x, y), batch_size=1, starts=starts, epochs=epochs, **changes)
+        return rg.fit(NET, (x, y), batch_size=1, starts=starts, epochs=epochs, chunk_rows=rows, **changes)
 
     def soon(history):
         if history["loss"].shape[-1] == 3:
             threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     stopped = run(10**9, folder=tmp_path, checkpoint={"seconds": 1000}, callbacks=[soon])
-    epochs = reached(tmp_path)
+    epochs, updates = place(tmp_path)
     assert stopped.interrupted and epochs <= stopped.epochs <= epochs + 1
     assert max(row["epoch"] for row in logged(tmp_path)) == epochs
+    assert updates == 0 or stopped.updates * max(len(stopped.starts), 1) == (8000 * epochs + updates) * starts
     assert bits(run(epochs + 2, resume=tmp_path)) == bits(run(epochs + 2))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["in memory", "streamed"])
 @pytest.mark.parametrize("starts", [1, 3])
-def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, starts, monkeypatch):
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, starts, how, monkeypatch):
     """SIGKILL, four times: while it writes a checkpoint, a log, or trains; before the first checkpoint, too."""
     monkeypatch.setenv("RETROGRADE_CACHE", "1")  # that of this test: the program is compiled once
     folder, moments = tmp_path / "run", random.Random(starts)
+    train = killed.train_streamed if how == "streamed" else killed.train
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(rg.__file__).parents[1]), *sys.path])}
-    for epoch in (0, 10, 40, 70):
-        process = subprocess.Popen([sys.executable, killed.__file__, str(folder), str(starts)], env=environment)
+    # of streams in the middle of an epoch, which is 240 updates
+    for at in [(0, 0), (0, 50), (1, 150), (3, 20)] if how == "streamed" else [(0, 0), (10, 0), (40, 0), (70, 0)]:
+        process = subprocess.Popen([sys.executable, killed.__file__, str(folder), str(starts), how], env=environment)
         waited = time.monotonic() + 60
-        while not (folder.is_dir() if epoch == 0 else reached(folder) >= epoch):
+        while not (folder.is_dir() if at == (0, 0) else place(folder) >= at):
             assert process.poll() is None and time.monotonic() < waited
-        time.sleep(moments.uniform(0, 0.01 if epoch == 0 else 0.05))
+        time.sleep(moments.uniform(0, 0.01 if at == (0, 0) else 0.05))
         process.kill()
         process.wait()
-    again = killed.train(folder, starts)
-    whole = killed.train(tmp_path / "whole", starts)
+    again, whole = train(folder, starts), train(tmp_path / "whole", starts)
     assert bits(again) == bits(whole) and again.best_epoch == whole.best_epoch
     assert logged(folder) == logged(tmp_path / "whole")
     assert not [name for name in names(folder) if "part" in name or "damaged" in name]
 
 
+def place(folder):
+    """The epoch and the updates behind it of the newest checkpoint."""
+    found = (p.stem.split("-")[1:] for p in Path(folder).glob("checkpoint-*.safetensors"))
+    return max(((int(epoch), int(*updates)) for epoch, *updates in found), default=(-1, 0))
+
+
 def reached(folder):
     """The epoch of the newest checkpoint."""
-    return max((int(p.stem.split("-")[1]) for p in Path(folder).glob("checkpoint-*.safetensors")), default=-1)
+    return place(folder)[0]

@@ -70,7 +70,8 @@ def test_frozen_arrays_stay_and_cost_nothing():
     assert {path[-3:] for path in tree_paths(native.optimizer_state["m"])} == {("layers", 3, "weight"), ("layers", 3, "bias")}
     free = rg.fit(NET.init(0), (X, Y), optimizer=optim.Adam(0.01), batch_size=8, epochs=1)
     assert native.flops_per_update < 0.7 * free.flops_per_update
-    assert native.held_bytes == 8 * 2 * 4 < free.held_bytes  # the prediction alone: what comes of frozen arrays counts as input
+    assert native.held_bytes == 8 * (2 + 5) * 4 < free.held_bytes  # the prediction, and what the frozen layers give
+    assert "memory of the program" in native.summary() and native.arena_bytes > 0 == plain.arena_bytes
     assert "parameters                  12" in native.summary()
 
 

@@ -16,7 +16,8 @@ from retrograde.errors import ModelError
 class Steps:
     """What a callback of `Every` sees: `step` updates were made in all, the last of them in `epoch` (from 1 on).
 
-    `loss` is the mean training loss of the points of the last n updates.
+    `loss` is the mean training loss of the points of the last n updates, or of those since the run went on. Of many starts it is
+    an array, NaN where one has stopped.
     """
 
     step: int
@@ -26,7 +27,7 @@ class Steps:
 
     @property
     def model(self) -> Any:
-        """The network as it is now: a copy, made when it is asked for."""
+        """The network as it is now, or a tuple of those of all starts: a copy, made when it is asked for."""
         return tree.tree_map(np.array, self.params)
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrograde import random, tree
+from retrograde.errors import ModelError
 from retrograde.train.data import Data
 from retrograde.train.folder import Folder, describe
-from retrograde.train.gradient import held_types, make_gradient
+from retrograde.train.lock import locked
 from retrograde.train.metrics import columns
 from retrograde.train.numbers import split
 from retrograde.train.outside import Outside
+from retrograde.train.price import price
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Kept, Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
-from retrograde.transforms import trace
 
 PACE = 0.1  # seconds between two looks at a run that is shown or logged
 
@@ -33,10 +34,11 @@ class Driver:
 
     def __init__(
         self, nets: list, points: Data, settings: Settings, epochs: int, seed: int, callbacks: list, progress: bool,
-        programs: Programs | None, folder: Folder | None = None,
+        programs: Programs | None, folder: Folder | None = None, recorded: Mapping[str, Any] | None = None,
     ):  # fmt: skip
         self.nets, self.points, self.settings, self.epochs, self.seed = nets, points, settings, epochs, seed
         self.callbacks, self.progress, self.folder = callbacks, progress, folder
+        self.recorded = recorded or {}  # settings that are not in `settings`, for the folder
         self.programs = programs  # without them it is interpreted
         self.many = len(nets) > 1
         self.modes = self._modes()
@@ -46,6 +48,7 @@ class Driver:
         self.seconds = self.compile_seconds = 0.0
         self.outside = Outside(settings, points, programs is not None)
         self.interrupted = False
+        self.cut = False  # whether the last epoch is a part, which the folder's run does not have
         self.plan: Any = None
         self.kept: Kept | None = None
 
@@ -63,30 +66,47 @@ class Driver:
         """Train, going on from `source` (a file, a list of `Progress`, a folder) if there is one."""
         from retrograde.train.progress import progress_bar
 
-        if source is not None:
-            self._take_up(source)
-        if self.folder is not None:
-            self.folder.begin(self._config(), self._so_far(), self.settings.batch)
-            self.folder.write(max(self.done), self._save)
         monitor = self.settings.stopping.monitor if self.settings.stopping is not None else None
         with ExitStack() as stack:
             for callback in self.callbacks:
                 if hasattr(callback, "close"):
                     stack.callback(callback.close)
+            if self.folder is not None:
+                stack.enter_context(locked(self.folder.path))
+            if source is not None:
+                self._take_up(source)
+            if self.folder is not None:
+                self.folder.begin(self._config(), self._so_far())
+                self._write()
             show = stack.enter_context(progress_bar(self.progress, self.epochs, self.modes, monitor))
             try:
                 self._train(show)
             except KeyboardInterrupt:  # between two stretches: what is finished is whole
+                self._keep()
                 if not any(self.done):
                     raise
-                self.interrupted, cut = True, False
-                if self.folder is not None:  # it may have come between the lines of two logs
-                    self.folder.log_anew(self._so_far())
-            else:
-                cut = self.interrupted
-            if not cut:
+                self.interrupted = True
+            except Exception as error:  # of a callback, a metric, somebody's stream
+                self._explain(error)
+                raise
+            if not self.cut:
                 self._write()
-        return self._result()
+        return self._result(self.carries)
+
+    def _keep(self) -> None:
+        """What there is of a run that was ended from outside is in its folder; it may have been between the lines of two logs."""
+        if self.folder is not None and not self.cut:
+            self.folder.log_anew(self._so_far())
+            self._write()
+
+    def _explain(self, error: Exception) -> None:
+        """Tell with an error what becomes of the run that it ends."""
+        if self.folder is not None:
+            with suppress(OSError, ModelError):  # this error is to be seen, not another one
+                self._keep()
+                error.add_note(f"the run so far is in its folder: fit(..., resume={str(self.folder.path)!r}) goes on with it")
+        elif any(self.done):
+            error.add_note(f"the {max(self.done)} epochs before are lost; of a run in a folder (folder=...) they would not be")
 
     def _compile(self) -> tuple[Callable, Any, dict[str, float]]:
         """The program of the run, the same again if it is a compiled one, and its numbers."""
@@ -131,8 +151,8 @@ class Driver:
             took = time.perf_counter() - began
             if stopped:  # the epoch that is cut is not part of the folder's run, which does it again, whole
                 self._write()
+            self.interrupted = self.cut = stopped
             self._gather(*self._part(found), took)
-            self.interrupted = stopped
             if native is not None:
                 mine = self.many or reached > first  # not the caller's network
                 spare = [np.asarray(leaf) for leaf in tree.tree_leaves(given)] if mine else None
@@ -161,10 +181,17 @@ class Driver:
             return resumed(source, self.carries, wanted)
 
         starts = source.newest(read) if isinstance(source, Folder) else read(source)
+        self._begin_at(starts)
         self.carries = [s.carry for s in starts]
         self.rows = [{name: s.rows[name] for name in wanted or s.rows} for s in starts]
         self.done = [int(s.carry["epoch"]) for s in starts]
         self.seconds = max(float(s.rows["seconds"].sum()) for s in starts)
+
+    def _begin_at(self, starts: list[Progress]) -> None:
+        """Look at where in an epoch a run goes on: this one has its epochs whole."""
+        if updates := starts[0].begun.updates:
+            raise ModelError(f"resume: that run has made {updates} updates of an epoch, and ends it as it began: give the same "
+                             "data and chunk_rows, and Every(n, f) among the callbacks")  # fmt: skip
 
     def _so_far(self) -> list[Progress]:
         return [Progress(carry, rows) for carry, rows in zip(self.carries, self.rows)]
@@ -173,18 +200,20 @@ class Driver:
         p = self.points
         return describe(
             self.nets[0], self.settings, seed=self.seed, starts=len(self.nets), epochs=self.epochs, points=p.n,
-            validation_points=0 if p.Xv is None else len(p.Xv), dtype=p.X.dtype.name,
+            validation_points=0 if p.Xv is None else len(p.Xv), dtype=p.X.dtype.name, **self.recorded,
         )  # fmt: skip
 
     def _write(self) -> None:
-        """A checkpoint of what is finished, where there is a folder."""
+        """A checkpoint of what is done, where there is a folder."""
         if self.folder is not None:
-            self.folder.write(max(self.done), self._save)
+            starts = self._so_far()
+            self.folder.write(max(self.done), starts[0].begun.updates, partial(self._save, starts))
 
-    def _save(self, path: Path) -> None:
+    def _save(self, starts: list[Progress], path: Path) -> None:
         from retrograde import save
 
-        save(path, self._result().model if any(self.done) else self.nets[0], state=named(self._so_far()))
+        carries = [start.carry for start in starts]
+        save(path, self._result(carries).model if any(self.done) else carries[0]["params"], state=named(starts))
 
     def _join(self, carries: list[Any]) -> Any:
         """The carries of all starts as one, stacked along a first axis where there are many."""
@@ -209,11 +238,15 @@ class Driver:
             finished = int(after["epoch"]) - self.done[i]
             if self._ended(self.carries[i]) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
                 continue
-            row = found[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
+            row = self._hidden(found[i], took / finished) | found[i] | self.outside(after["params"])
             rows[i] = {name: np.append(kept, row[name][:finished]) for name, kept in self.rows[i].items()}
             new[i] = self._watched(after, row)
         done = [int(carry["epoch"]) for carry in new]
         self.carries, self.rows, self.done, self.seconds = new, rows, done, self.seconds + took
+
+    def _hidden(self, row: dict[str, Any], seconds: float) -> dict[str, np.ndarray]:
+        """What is kept beside the figures of these epochs."""
+        return {"seconds": np.full(len(row["seen"]), seconds), "updates": np.ceil(row["seen"] / self.settings.batch)}
 
     def _watched(self, carry: Any, row: dict[str, Any]) -> Any:
         """Early stopping by what the program does not compute."""
@@ -235,11 +268,7 @@ class Driver:
 
     def _copy(self) -> Run:
         """The run so far, in memory of its own: stretches write into that of the driver."""
-        carries = self.carries
-        self.carries = [tree.tree_map(np.array, carry) for carry in carries]
-        found = self._result()
-        self.carries = carries
-        return found
+        return self._result([tree.tree_map(np.array, carry) for carry in self.carries])
 
     def _history(self) -> dict[str, np.ndarray]:
         """What callbacks see: one array a figure, of all starts where there are many."""
@@ -256,19 +285,19 @@ class Driver:
         return {name: values.copy() for name, values in self.rows[i].items() if name not in HIDDEN}
 
     def _updates(self, i: int) -> int:
-        return int(np.ceil(self.rows[i]["seen"] / self.settings.batch).sum())
+        return int(self.rows[i]["updates"].sum())
 
     @cached_property
     def _priced(self) -> tuple[float, int]:
         if self.kept is not None and self.kept.price is not None:
             return self.kept.price
-        price = _price(self.nets[0], self.points, self.settings)
+        found = price(self.nets[0], self.points, self.settings)
         if self.kept is not None:
-            self.kept.price = price
-        return price
+            self.kept.price = found
+        return found
 
-    def _result(self) -> Run:
-        runs = [self._run_of(i, carry) for i, carry in enumerate(self.carries) if self.done[i]]
+    def _result(self, carries: list[Any]) -> Run:
+        runs = [self._run_of(i, carry) for i, carry in enumerate(carries) if self.done[i]]
         return runs[0] if not self.many else best_of(runs)
 
     def _run_of(self, i: int, carry: Any) -> Run:
@@ -282,6 +311,7 @@ class Driver:
             compile_seconds=self.compile_seconds, interrupted=self.interrupted, optimizer=settings.optimizer,
             optimizer_state=carry["state"], best_epoch=best,
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
+            arena_bytes=0 if self.plan is None else self.plan.executable.arena_bytes,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping, loss=settings.loss,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
         )  # fmt: skip
@@ -295,21 +325,3 @@ def wants_run(callback: Callable) -> bool:
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
-
-
-def _price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
-    """Floating-point operations of one gradient of a batch, and bytes that its backward pass needs kept."""
-    x, y = points.X[: settings.batch], points.y[: settings.batch]
-
-    gradient, held = make_gradient(settings.loss, settings.narrow, settings.penalty), []
-
-    def priced(net: Any, x: Any, y: Any, key: Any) -> Any:
-        """The gradient; traced, so that the forward pass behind what is held is not computed."""
-        held.extend(held_types(settings.loss, settings.narrow)(net, x, y, key))
-        return gradient(net, x, y, None, key)
-
-    graph = trace(priced)(net, x, y, random.key(0))
-    flops = sum(
-        eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params) for eq in graph.equations
-    )
-    return flops, sum(t.nbytes for t in held)

@@ -18,7 +18,7 @@ from retrograde.train.callbacks import Every
 from retrograde.train.data import Data, check_alike, check_arguments, check_points_first, check_takes_weights, check_whole
 from retrograde.train.driver import Driver
 from retrograde.train.folder import Checkpoints, get_folder
-from retrograde.train.given import Given, Pass, gather
+from retrograde.train.given import Pass, gather
 from retrograde.train.gradient import dtype_of
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
@@ -74,16 +74,18 @@ def fit(
     history so far (a dict of arrays), called after each epoch; True ends the run. One that takes two arguments is given the `Run`
     so far, too; one that has a method close() is closed at the end. A network without parameters is initialized from `seed`;
     one with parameters goes on from them, in their dtype. The same seed gives the same bits. Subnormal numbers count as zero: a
-    network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is.
+    network that has learned its data by heart has many, and they are slow. Ctrl-C ends the run and returns what there is; of a
+    run that an error ends, such as one of a callback, the error says what becomes of it.
     `compiled=False` interprets the same program in NumPy; a `Programs` keeps the native one for further calls.
 
     starts: how many initial points to train from, all in one program that spreads over the cores. Start i is the run of
     seed + i, with its own shuffle, early stop and history (on the validation points of `seed`). The returned run is the
-    best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped.
+    best one's; `run.starts` has them all. Callbacks see arrays of shape (starts, epochs), NaN after a start has stopped. A stream
+    is read once for all starts: they see its points in one order, that of `seed`.
 
     resume: a `Run`, the path of one that `run.save(path)` wrote, or a folder, to go on with, given the same arguments: up to
     `epochs` in all, to the same bits as a run that never stopped. (A `Run` that Ctrl-C ended in the middle of an epoch goes on
-    with the next one; its folder ends before that epoch.)
+    with the next one; its folder ends before that epoch. With a stream or `Every`, both go on with the next update.)
     precision: "bf16" or "f16" for mixed precision: parameters, optimizer states, losses and all sums stay float32, but the
     operands of the network's matrix products are rounded to bfloat16 or float16, and what the backward pass needs of the network
     is held so, in half the memory. bfloat16 is the faster where the processor has AVX512-BF16. float16 is finer but reaches to
@@ -101,11 +103,13 @@ def fit(
     metrics: scikit-learn's names ("f1_macro", "roc_auc", "r2", ...; also "mse", "mae", "top_5_accuracy") or functions
     f(y_true, y_pred) of labels or values, or a dict of functions of (outputs, target) by name, for columns "val_<name>" of the
     history; with train_metrics=True those of all training points too, after each epoch, as "<name>". What can be traced is a part
-    of the program, the rest is computed between epochs. Sample weights do not count.
+    of the program, the rest is computed between epochs; of a stream, all but means over its points want its outputs in memory.
+    Sample weights do not count.
 
     folder: where the run writes checkpoints (when is said by `checkpoint`: a `Checkpoints` or a dict of its fields), metrics.csv,
     log.jsonl and config.json, after each epoch, or ten times a second where epochs are shorter. resume=folder goes on with a run
-    that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it.
+    that ended in any way, to the same bits; folder=..., resume=True begins it or goes on with it. One process holds a folder at
+    a time.
 
     data may also be a table with `target=` the name or names of what to predict (pandas, polars, Arrow, the path of a CSV or
     Parquet file or of a folder of Parquet files; `sample_weight` may be a name, too, and all other columns are features), or
@@ -135,45 +139,32 @@ def fit(
     how = Pass(batch_size, epochs, bool(shuffle), seed, chunk_rows)
     given = gather(nets[0], data, target, sample_weight, validation, kind, how)
     points = given.points
-    if wants_objective(optimizer) and (points is None or given.batch < points.n):
-        among = "a stream" if points is None else f"{points.n} points"
+    if wants_objective(optimizer) and (given.stream is not None or given.batch < points.n):
+        among = "a stream" if given.stream is not None else f"{points.n} points"
         raise ModelError(f"{type(optimizer).__name__} searches for a lower loss, which must be that of all points, in memory: "
                          f"give batch_size=None; it is {batch_size}, of {among}. For mini-batches take Adam")  # fmt: skip
-    if shuffle or points is None or given.batch < points.n:
+    if shuffle or given.stream is not None or given.batch < points.n:
         check_points_first(nets[0])
-    stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
-    if stepped:
-        _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
+    stepped = given.streamed or any(isinstance(callback, Every) for callback in callbacks)
+    recorded = {"target": target, "chunk_rows": chunk_rows, "sample_weight": points.weight is not None, "l1": l1, "l2": l2,
+                "penalty": penalty}  # fmt: skip
     penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
     check = partial(_check_fit, loss_function, penalty)
-    output = None if points is None else check(nets[0], points)
-    scores = () if points is None else metrics_of(metrics, train_metrics, loss_function, points, output)
+    scores = metrics_of(metrics, train_metrics, loss_function, points, check(nets[0], points))
     settings = Settings(
         loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
-        stopping=get_stopping(early_stopping, columns(scores, train_metrics, given.held is not None)),
+        stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
         penalty=penalty, mixup=mixup, augment=augment,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
     programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
-    how_long = settings, int(epochs), int(seed), callbacks, progress, programs, place
+    how_long = settings, int(epochs), int(seed), callbacks, progress, programs, place, recorded
     if stepped:
         driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
     else:
-        driver = Driver(nets, points, *how_long)  # type: ignore[arg-type]
+        driver = Driver(nets, points, *how_long)
     return driver.run(source.all_progress if isinstance(source, Run) else source)
-
-
-def _check_stepped(given: Given, starts: int, metrics: Any, train_metrics: bool, folder: Any) -> None:
-    """Raise `ModelError` for what a run that comes back to Python within an epoch does not do."""
-    if starts > 1:
-        raise ModelError(f"starts={starts} trains on points in memory and without Every: a stream is read for one start")
-    if folder is not None:
-        raise ModelError("a folder is for runs on points in memory and without Every: keep this one by run.save(path), and go on "
-                         "with it by fit(..., resume=path)")  # fmt: skip
-    if train_metrics or (given.streamed and len(metrics)):
-        raise ModelError("metrics are of validation points in memory, and train_metrics of runs without Every: a stream gives "
-                         "the loss, and the accuracy of labels; measure others in a callback")  # fmt: skip
 
 
 def _check_fit(loss: Callable, penalty: Penalty | None, net: Any, points: Data) -> Any:

@@ -3,6 +3,8 @@
     config.json                        settings, seed, versions and the network's architecture
     metrics.csv, log.jsonl             one line an epoch (and start)
     checkpoint-00000012.safetensors    after epoch 12, as `run.save` writes it
+    checkpoint-00000012-00000345...    after 345 updates more, of a run that comes back to Python within an epoch
+    run.lock                           while a process writes here
 
 What lies behind the newest checkpoint is not part of the run: when it goes on, the logs are cut there.
 """
@@ -27,7 +29,7 @@ from retrograde.io.model_file import architecture
 from retrograde.train.data import check_whole
 from retrograde.train.resume import Progress
 
-CHECKPOINT = "checkpoint-{:08}.safetensors"
+CHECKPOINT = "checkpoint-{}.safetensors"
 FILES = ("config.json", "metrics.csv", "log.jsonl")
 Row = dict[str, float | int | None]
 
@@ -36,7 +38,8 @@ Row = dict[str, float | int | None]
 class Checkpoints:
     """When a run writes checkpoints: every `epochs` epochs, every `seconds` seconds, or both; the newest `keep` stay.
 
-    By default every 30 seconds. There is one before the first epoch and one at the end in any case.
+    By default every 30 seconds. There is one before the first epoch and one at the end in any case. Seconds count within epochs,
+    too, where a run comes back to Python there: after a chunk of a stream, after the n updates of an `Every`.
     """
 
     epochs: int | None = None
@@ -90,14 +93,14 @@ class Folder:
 
     def __init__(self, path: Path, when: Checkpoints):
         self.path, self.when = path, when
-        self.written = -1  # the epoch of the newest checkpoint
+        self.written = (-1, 0)  # the epoch of the newest checkpoint, and the updates behind it
         self.at = time.monotonic()
         self.logged: list[int] = []
 
     def checkpoints(self) -> list[Path]:
         """From the oldest to the newest."""
-        found = (p for p in self.path.glob("checkpoint-*.safetensors") if re.search(r"-\d+$", p.stem))
-        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+        found = (p for p in self.path.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint(-\d+){1,2}", p.stem))
+        return sorted(found, key=lambda path: [int(part) for part in path.stem.split("-")[1:]])
 
     def begun(self) -> bool:
         """Whether a run was begun here: whether there is its description."""
@@ -116,15 +119,13 @@ class Folder:
                 warnings.warn(f"{error}. It is now {damaged}; the run goes on from the checkpoint before", stacklevel=2)
         raise ModelFileError(f"no checkpoint in {self.path} is whole; begin the run again in another folder")
 
-    def begin(self, config: Mapping[str, Any], starts: Sequence[Progress], batch: int) -> None:
+    def begin(self, config: Mapping[str, Any], starts: Sequence[Progress]) -> None:
         """Write what the run is, and the log of epochs that were run before."""
-        self.path.mkdir(parents=True, exist_ok=True)
         for left in self.path.glob(f"*{UNFINISHED}"):  # of writing that was killed
             if left.name.startswith(("checkpoint-", *FILES)):
                 left.unlink()
         _tell_changes(self.path / "config.json", config)
         replace_file(self.path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
-        self.batch = batch
         self.log_anew(starts)
 
     def log_anew(self, starts: Sequence[Progress]) -> None:
@@ -140,16 +141,18 @@ class Folder:
 
     def due(self, epoch: int) -> bool:
         """Whether a checkpoint is due after this epoch."""
-        if self.when.epochs is not None and epoch % self.when.epochs == 0:
-            return True
+        return self.due_within() or (self.when.epochs is not None and epoch % self.when.epochs == 0)
+
+    def due_within(self) -> bool:
+        """Whether one is due in the middle of an epoch."""
         return self.when.seconds is not None and time.monotonic() - self.at >= self.when.seconds
 
-    def write(self, epoch: int, save: Callable[[Path], None]) -> None:
-        """A checkpoint after this epoch, unless it is there; then the oldest go."""
-        if epoch == self.written:
+    def write(self, epoch: int, updates: int, save: Callable[[Path], None]) -> None:
+        """A checkpoint after this epoch and these updates of the next, unless it is there; then the oldest go."""
+        if (epoch, updates) == self.written:
             return
-        save(self.path / CHECKPOINT.format(epoch))
-        self.written, self.at = epoch, time.monotonic()
+        save(self.path / CHECKPOINT.format(f"{epoch:08}-{updates:08}" if updates else f"{epoch:08}"))
+        self.written, self.at = (epoch, updates), time.monotonic()
         for old in self.checkpoints()[: -self.when.keep]:
             old.unlink()
 
@@ -171,8 +174,8 @@ class Folder:
     def _new(self, i: int, start: Progress, many: bool) -> Iterator[Row]:
         first, self.logged[i] = self.logged[i], len(start.rows["loss"])
         for e in range(first, self.logged[i]):
-            updates, seconds = np.ceil(start.rows["seen"][e] / self.batch), start.rows["seconds"][e]
-            figures = {name: values[e] for name, values in start.rows.items() if name != "seen"}
+            updates, seconds = start.rows["updates"][e], start.rows["seconds"][e]
+            figures = {name: values[e] for name, values in start.rows.items() if name not in ("seen", "updates")}
             figures["updates_per_second"] = updates / seconds if seconds else np.nan
             row: Row = {"start": i, "epoch": e + 1} if many else {"epoch": e + 1}
             yield row | {name: float(v) if np.isfinite(v) else None for name, v in figures.items()}
@@ -189,12 +192,14 @@ def describe(net: Any, settings: Any, **others: Any) -> dict[str, Any]:
     except ModelError:  # it holds code
         network = _words(net)
     return {
-        **others,
+        **{name: value if value is None or isinstance(value, (bool, int, float, str, list)) else _words(value)
+           for name, value in others.items()},
         "batch_size": settings.batch, "shuffle": settings.shuffle, "loss": _words(settings.loss),
         "optimizer": _words(settings.optimizer),
         "early_stopping": None if settings.stopping is None else asdict(settings.stopping),
         "metrics": [m.name for m in settings.metrics], "train_metrics": settings.train_metrics,
-        "precision": None if settings.narrow is None else settings.narrow.name, "network": network,
+        "precision": None if settings.narrow is None else settings.narrow.name,
+        "mixup": settings.mixup, "augment": None if settings.augment is None else _words(settings.augment), "network": network,
         "versions": {"retrograde": __version__, "numpy": np.__version__, "llvmlite": version("llvmlite"),
                      "python": platform.python_version()},
     }  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import DataError, ModelError
-from retrograde.train.data import Data, pair, prepare
+from retrograde.train.data import Data, check_alike, pair, prepare
 from retrograde.train.sources import ArraySource, BatchSource, Pair, Source, resolve
 from retrograde.train.stream import Stream
 from retrograde.train.tabular import Wanted
@@ -16,10 +16,14 @@ from retrograde.train.tabular import Wanted
 
 @dataclass(frozen=True)
 class Given:
-    """Points in memory, or the `stream` they come from, with `held` to validate on; `batch` 0 is for batches as they come."""
+    """Points in memory, or the `stream` they come from, with `held` to validate on.
+
+    Of a stream, `points` are the first ones, repeated to a batch, with some of those to validate on: what they tell is known
+    before the run.
+    """
 
     batch: int
-    points: Data | None
+    points: Data
     stream: Stream | None = None
     held: tuple[np.ndarray, np.ndarray] | Stream | None = None
 
@@ -56,6 +60,7 @@ def gather(net: Any, data: Any, target: Any, weight: Any, validation: Any, dtype
         in_points = validation if fraction else held if isinstance(held, tuple) else None
         points = prepare((source.X, source.y), source.weight, in_points, dtype, how.seed)
         held = held if isinstance(held, Stream) else None if points.Xv is None or points.yv is None else (points.Xv, points.yv)
+        points = _with_held(points, held)
         if how.chunk_rows is None:
             batch = points.n if how.batch_size is None else min(how.batch_size, points.n)
             return Given(batch, points, None, held)
@@ -63,7 +68,28 @@ def gather(net: Any, data: Any, target: Any, weight: Any, validation: Any, dtype
     elif fraction:
         raise DataError(f"validation={validation!r} takes points out of memory, but these are streamed; give (X, y) or a stream")
     stream = _stream(source, how)
-    return Given(stream.batch or 0, None, stream, held)
+    first = stream.source.first()
+    batch = stream.batch or len(first[0])
+    X, y, weight = (None if v is None else np.resize(v, (batch, *v.shape[1:])) for v in first)
+    return Given(batch, _with_held(Data(X, y, weight, None, None), held), stream, held)  # type: ignore[arg-type]
+
+
+def _with_held(points: Data, held: tuple[np.ndarray, np.ndarray] | Stream | None) -> Data:
+    """The points with those to validate on, of a stream the first ones."""
+    Xv, yv = held if isinstance(held, tuple) else (None, None) if held is None else held.source.first()[:2]
+    return check_alike(replace(points, Xv=Xv, yv=yv))
+
+
+def again(stream: Stream) -> Stream:
+    """The points of a stream, to be gone through in their order once more, after an epoch.
+
+    Raises `DataError` where they can be had only once.
+    """
+    source = stream.source
+    if isinstance(source, BatchSource) and source.once:
+        raise DataError(f"train_metrics=True goes through the points once more, but a {type(source.make).__name__} is used up "
+                        "after one pass; give a function that makes it anew")  # fmt: skip
+    return Stream(source, None if stream.batch is None else 1, stream.rows, False, stream.seed)
 
 
 def _stream(source: Source, how: Pass) -> Stream:

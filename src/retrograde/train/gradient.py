@@ -17,7 +17,7 @@ from retrograde import nn, tree
 from retrograde.errors import ModelError
 from retrograde.nn.freezing import without_frozen
 from retrograde.precision import reduced
-from retrograde.transforms import held_for_backward, value_and_grad, vjp
+from retrograde.transforms import kept_for_backward, value_and_grad, vjp
 from retrograde.types import bfloat16
 
 FIRST, LEAST, MOST = 2.0**15, 1.0, 2.0**24  # of the loss scale
@@ -89,18 +89,15 @@ def _parts(net: Any) -> tuple[Any, Callable]:
     return trained, run
 
 
-def held_types(loss: Callable, narrow: np.dtype | None) -> Callable:
-    """`held(net, x, y, key)` lists the types of what the backward pass of one batch needs kept, without inputs and parameters."""
+def held_values(loss: Callable, narrow: np.dtype | None) -> Callable:
+    """`held(net, x, y, key)` is what the backward pass of one batch needs kept, inputs and parameters among it."""
 
     def held(net: Any, x: Any, y: Any, key: Any) -> list:
         trained, run = _parts(net)
         if narrow is None:
-            found = held_for_backward(lambda p: loss(run(p, x, key)[0], y))(trained)
-        else:
-            network = reduced(lambda p: run(p, x, key)[0], narrow)
-            found = held_for_backward(network, hold=narrow)(trained)
-            found += held_for_backward(lambda f: loss(f, y))(network(trained))
-        return [kind for name, kind in found if name != "input"]
+            return kept_for_backward(lambda p: loss(run(p, x, key)[0], y))(trained)
+        network = reduced(lambda p: run(p, x, key)[0], narrow)
+        return kept_for_backward(network, hold=narrow)(trained) + kept_for_backward(lambda f: loss(f, y))(network(trained))
 
     return held
 

@@ -19,7 +19,7 @@ from retrograde import nn
 from retrograde.errors import DataError, ModelError
 from retrograde.nn.losses import binary_cross_entropy, cross_entropy, hinge
 from retrograde.train.data import Data
-from retrograde.train.scores import OF_COUNTS, OF_VALUES, Score, accuracy, average, balanced_accuracy, top_k
+from retrograde.train.scores import MEANS, OF_COUNTS, OF_VALUES, Score, accuracy, average, balanced_accuracy, top_k
 from retrograde.transforms import trace
 
 THRESHOLDS: list[tuple[Any, float, tuple[int, int]]] = [  # of losses of two classes: the threshold, the two targets
@@ -47,6 +47,13 @@ class Outputs:
             return np.where(self.target(outputs) > self.threshold, high, low)
         return np.argmax(outputs, axis=-1) if self.classes else self.target(outputs)
 
+    def check(self, y: np.ndarray) -> None:
+        """Raise `DataError` for targets that mean something else than those that were seen first."""
+        if self.classes and not np.isin(y, self.classes).all():
+            odd = y[~np.isin(y, self.classes)][0]
+            raise DataError(f"metrics: the first points had labels among {len(self.classes)} classes, from {self.classes[0]} to "
+                            f"{self.classes[-1]}; later ones have {odd!r}")  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -65,6 +72,11 @@ class Metric:
     def name(self) -> str:
         """The name of its column, without a prefix."""
         return _name(self.given)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is a mean over points, so that of a stream it is that of its chunks."""
+        return isinstance(self.given, str) and (self.given in MEANS or self.given.startswith("top_"))
 
     def __call__(self, y: Any, outputs: Any) -> Any:
         """Its value for these points."""

@@ -29,7 +29,7 @@ class Outside:
         for prefix, X, y in self.over if self.metrics else ():
             outputs = self.predict(params, X)
             for metric in self.metrics:
-                row[prefix + metric.name] = np.full(1, _value(metric, y, outputs) if np.isfinite(outputs).all() else np.nan)
+                row[prefix + metric.name] = np.full(1, value_of(metric, y, outputs) if np.isfinite(outputs).all() else np.nan)
         return row
 
 
@@ -37,7 +37,8 @@ def _predict(params: Any, X: Any) -> Any:
     return params(X)
 
 
-def _value(metric: Metric, y: Any, outputs: np.ndarray) -> float:
+def value_of(metric: Metric, y: Any, outputs: np.ndarray) -> float:
+    """A metric in NumPy. Raises `ModelError` where it cannot be had of these."""
     try:
         return float(metric(y, outputs))
     except (TypeError, ValueError) as error:

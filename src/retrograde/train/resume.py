@@ -1,7 +1,8 @@
 """A training run as named arrays and back: what it needs to go on as if it had never stopped.
 
-That is, of each start, the carry of the compiled program (parameters, optimizer state, random key, epoch, the best so far) and
-the rows of its history. Settings are code, and not kept: they are given to `fit` again.
+That is, of each start, the carry of the compiled program (parameters, optimizer state, random key, epoch, the best so far), the
+rows of its history and, of a run that comes back to Python within an epoch, its place in the one that was begun. Settings are
+code, and not kept: they are given to `fit` again.
 """
 
 from __future__ import annotations
@@ -9,22 +10,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.tree import tree_flatten, tree_paths, tree_unflatten
 
-HIDDEN = ("seen", "seconds")  # rows that are kept, but are no part of the history: points and time of each epoch
+HIDDEN = ("seen", "seconds", "updates")  # rows that are kept, but are no part of the history: points, time, updates of each epoch
+
+
+class Begun(NamedTuple):
+    """What was done of an epoch: its updates, the sum of their losses, the points they saw, and seconds."""
+
+    updates: int = 0
+    loss: float = 0.0
+    seen: float = 0.0
+    seconds: float = 0.0
+
+
+NOT_BEGUN = Begun()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a start has come: the program's carry, and its rows by name, those that are `HIDDEN` too."""
+    """How far a start has come: the program's carry, its rows by name, those that are `HIDDEN` too, and the epoch it has `begun`.
+
+    Parameters, optimizer state and loss scale of the carry are those after the updates of that epoch, the rest of it is before.
+    """
 
     carry: Any
     rows: dict[str, np.ndarray]
+    begun: Begun = NOT_BEGUN
 
 
 def named(starts: Sequence[Progress]) -> dict[str, np.ndarray]:
@@ -45,7 +62,8 @@ def resumed(source: Any, templates: Sequence[Any], columns: Sequence[str] | None
 
 
 def _arrays(start: Progress) -> dict[str, np.ndarray]:
-    return _carried(start.carry) | {f"rows.{name}": values for name, values in start.rows.items()}
+    begun = {"begun": np.array(start.begun)} if start.begun.updates else {}
+    return _carried(start.carry) | {f"rows.{name}": values for name, values in start.rows.items()} | begun
 
 
 def _carried(carry: Any) -> dict[str, np.ndarray]:
@@ -69,7 +87,8 @@ def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[st
     if not np.array_equal(carry["carry.key"], wanted["carry.key"]):
         raise ModelError("resume: that run had another seed, so its shuffle was another; give the same seed")
     leaves = [np.array(carry[name])[()] if leaf.ndim == 0 else np.array(carry[name]) for name, leaf in wanted.items()]
-    return Progress(tree_unflatten(tree_flatten(template)[1], leaves), rows)
+    updates, *sums = found.get("begun", NOT_BEGUN)
+    return Progress(tree_unflatten(tree_flatten(template)[1], leaves), rows, Begun(int(updates), *map(float, sums)))
 
 
 def _of_file(source: Any) -> list[dict[str, np.ndarray]]:
@@ -83,7 +102,7 @@ def _of_file(source: Any) -> list[dict[str, np.ndarray]]:
     for held in starts.values():
         lengths = {values.shape for name, values in held.items() if name.startswith("rows.")}
         epoch = held.get("carry.epoch", np.int64(-1))
-        if lengths != {(int(epoch),)}:
+        if lengths != {(int(epoch),)} or np.shape(held.get("begun", NOT_BEGUN)) != np.shape(NOT_BEGUN):
             raise ModelFileError(f"{Path(source)} holds a damaged run; a run to go on with is written by run.save(path)")
     if not starts:
         raise ModelFileError(f"{Path(source)} holds a network alone; a run to go on with is written by run.save(path)")

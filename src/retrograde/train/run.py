@@ -35,6 +35,7 @@ class Run:
     best_epoch: int | None = None
     flops_per_update: float = 0.0
     held_bytes: int = 0
+    arena_bytes: int = 0  # of all that the native program computes on the way, at its peak
     precision: str | None = None
     skipped_updates: int = 0
     program: Any = field(default=None, repr=False)
@@ -88,6 +89,8 @@ class Run:
             ("time", f"{self.seconds:.3f} s of training, after {self.compile_seconds:.3f} s of compiling"),
             ("loss", f"{self.history['loss'][0]:.6g} in the first epoch, {self.history['loss'][-1]:.6g} in the last"),
         ]
+        if self.arena_bytes:
+            lines.insert(7, ("memory of the program", f"{self.arena_bytes:,} bytes at the peak, beside points and results"))
         if self.precision is not None:
             left_out = f"; {self.skipped_updates:,} updates left out, their gradients overflowed" if self.skipped_updates else ""
             lines.append(("precision", f"{self.precision} products and held values, float32 parameters and sums{left_out}"))

@@ -91,6 +91,9 @@ def _r2(target: Any, values: Any) -> Any:
     return np.mean(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), np.where(residual > 0, 0.0, 1.0)))
 
 
+MEANS = (  # over points: of a whole they are the means over its parts
+    "accuracy", "mse", "mae", "neg_mean_squared_error", "neg_mean_absolute_error",
+)  # fmt: skip
 OF_VALUES: dict[str, tuple[Score, str]] = {
     "mse": (_mse, "min"), "mae": (_mae, "min"), "r2": (_r2, "max"),
     "neg_mean_squared_error": (lambda t, v: -_mse(t, v), "max"),

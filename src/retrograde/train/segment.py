@@ -55,6 +55,36 @@ def make_single(update: Callable) -> Callable:
     return single
 
 
+def make_many(segment: Callable, single: Callable) -> tuple[Callable, Callable]:
+    """The same for many starts: `inner`, `key` and `count` have a first axis, over which nothing is carried.
+
+    The points are those of all; an `order` or rows of a further axis, the last, differ by start.
+    """
+
+    def segments(
+        inner: tuple, X: Any, y: Any, weight: Any, order: Any, key: Any, before: Any, count: Any
+    ) -> tuple[tuple, tuple, Any]:
+        def of_start(at: tuple) -> tuple:
+            inner, key, count, own = at
+            return segment(inner, X, y, weight, order if own is None else own, key, before, count)
+
+        return scan(lambda _, at: (None, of_start(at)), None, (inner, key, count, _own(order, 3)))[1]
+
+    def singles(inner: tuple, X: Any, y: Any, weight: Any, rows: Any, key: Any, before: Any) -> tuple[tuple, tuple]:
+        def of_start(at: tuple) -> tuple:
+            inner, key, own = at
+            return single(inner, X, y, weight, rows if own is None else own, key, before)
+
+        return scan(lambda _, at: (None, of_start(at)), None, (inner, key, _own(rows, 2)))[1]
+
+    return segments, singles
+
+
+def _own(order: Any, axes: int) -> Any:
+    """The orders by start, if they differ."""
+    return np.moveaxis(order, -1, 0) if order is not None and np.ndim(order) == axes else None
+
+
 def _apart(update: Callable, inner: tuple, part: tuple, points: tuple, key: Any) -> tuple[tuple, tuple]:
     """An update whose loss is added to the sum of the epoch and to that of the segment."""
     *model, loss, seen = update((*inner[:3], np.zeros(()), np.zeros(())), points, key)

@@ -5,6 +5,7 @@ A source gives its points piece by piece, converted and checked, any number of t
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
@@ -19,6 +20,7 @@ from retrograde.io.frames import arrow_of, is_tabular
 from retrograde.train.data import array, check_rows, check_weights
 from retrograde.train.tabular import Arrays, Wanted
 
+FEW = 256  # rows that tell what a source gives
 HELD = 2**30  # bytes of a file that are read into memory, to train on without a stream
 
 
@@ -26,11 +28,16 @@ HELD = 2**30  # bytes of a file that are read into memory, to train on without a
 class Source(Protocol):
     """Points that are read when they are wanted; `rows` and `row_bytes` (in the network's dtype) where known beforehand."""
 
+    name: str
     rows: int | None
     row_bytes: int | None
 
     def pieces(self, rng: np.random.Generator | None, most: int) -> Iterator[Arrays]:
         """One pass, in pieces of at most `most` rows where that can be chosen, which `rng` puts into another order."""
+        ...
+
+    def first(self) -> Arrays:
+        """Some points, which the next pass gives too. Raises `DataError` if there are none."""
         ...
 
 
@@ -66,6 +73,10 @@ class ArraySource:
             X, y = (array(_dense(v[part]), f"{where}: {name}", self.dtype) for v, name in ((self.X, "X"), (self.y, "y")))
             yield X, y, None if self.weight is None else self.weight[part]
 
+    def first(self) -> Arrays:
+        """The first rows."""
+        return next(self.pieces(None, FEW))
+
 
 class ParquetSource:
     """A Parquet file, or a folder of them (hive partitions are columns): the row groups in random order."""
@@ -74,7 +85,7 @@ class ParquetSource:
         import pyarrow as pa
         from pyarrow import dataset
 
-        self.path, self.wanted, self.dtype = path, wanted, dtype
+        self.path, self.wanted, self.dtype, self.name = path, wanted, dtype, str(path)
         try:
             self.dataset = dataset.dataset(str(path), format="parquet", partitioning="hive" if path.is_dir() else None)
             self.rows: int | None = self.dataset.count_rows()
@@ -99,6 +110,10 @@ class ParquetSource:
                     yield self.wanted.split(batch, where, self.dtype)
                     first += len(batch)
 
+    def first(self) -> Arrays:
+        """The first rows."""
+        return next(self.pieces(None, FEW))
+
 
 class BatchSource:
     """An iterable, or a function that makes an iterator, of batches (x, y) or (x, y, weight); with `wanted`, of tables."""
@@ -109,9 +124,22 @@ class BatchSource:
     def __init__(self, make: Callable[[], Iterable] | Iterable, wanted: Wanted | None, dtype: np.dtype, name: str = "data"):
         self.make, self.wanted, self.dtype, self.name = make, wanted, dtype, name
         self.once = not callable(make) and isinstance(make, Iterator)  # a generator is used up after one pass
+        self.begun: Iterator[Arrays] | None = None  # the pass whose first batch was looked at
 
     def pieces(self, rng: np.random.Generator | None, most: int) -> Iterator[Arrays]:
         """The batches as they come."""
+        begun, self.begun = self.begun, None
+        return self._batches() if begun is None else begun
+
+    def first(self) -> Arrays:
+        """The first batch."""
+        batches = self._batches()
+        for batch in batches:
+            self.begun = itertools.chain([batch], batches)
+            return batch
+        raise DataError(f"{self.name}: the stream gave no points; let it begin anew each time it is asked")
+
+    def _batches(self) -> Iterator[Arrays]:
         made = self.make() if callable(self.make) else self.make
         if not isinstance(made, Iterable):
             raise DataError(f"{self.name} is a function, so it must return an iterator of batches (x, y); it returned {made!r}")

@@ -8,6 +8,7 @@ so all but the last one of an epoch are full.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ PLACES = 8  # that a chunk's rows come from
 
 @dataclass(frozen=True)
 class Chunk:
-    """Points in memory, the first `rows` of these arrays, as batches in this order (None: as they lie)."""
+    """Points in memory, the first `rows` of these arrays, as batches in this order (None: as they lie).
+
+    Orders of many starts are (rows, starts).
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -43,6 +47,11 @@ class Chunk:
         """The number of full batches."""
         return self.rows // self.batch
 
+    @property
+    def updates(self) -> int:
+        """The number of all of them."""
+        return -(-self.rows // self.batch)
+
     def most(self) -> int:
         """Of how many batches the arrays have room for."""
         return len(self.X if self.order is None else self.order) // self.batch
@@ -54,15 +63,13 @@ class Chunk:
         """
         a, b, room = first * self.batch, last * self.batch, most * self.batch
         if self.order is not None:
-            return self.X, self.y, self.weight, _room(self.order, a, b, room).reshape(most, self.batch)
+            return self.X, self.y, self.weight, _room(self.order, a, b, room).reshape(most, self.batch, *self.order.shape[1:])
         held = (None if v is None else _room(v, a, b, room) for v in (self.X, self.y, self.weight))
         return *(None if v is None else v.reshape(most, self.batch, *v.shape[1:]) for v in held), None
 
-    def rest(self) -> tuple | None:
-        """X, y, weight and the rows (None: all) of the smaller batch at the end, if there is one."""
+    def rest(self) -> tuple:
+        """X, y, weight and the rows (None: all) of the smaller batch at the end, where there is one."""
         a = self.whole * self.batch
-        if a == self.rows:
-            return None
         return (*self._slice(a, self.rows), None) if self.order is None else (*self._arrays, self.order[a : self.rows])
 
     @property
@@ -88,20 +95,31 @@ class Stream:
     def __init__(self, source: Source, batch: int | None, rows: int | None, shuffle: bool, seed: int):
         self.source, self.batch, self.shuffle, self.seed = source, batch, shuffle, seed
         self.rows = rows if rows is not None or source.row_bytes is None else max(1, CHUNK_BYTES // source.row_bytes)
-        self.stopped = False
+        self.stopped = self.warned = False
+        self.longest = 0  # points of a pass
         self.buffers: Iterator[Arrays] | None = None  # two in turn: one is filled while the other is trained on
 
     def epoch(self, number: int) -> Generator[Chunk, None, None]:
         """The chunks of one pass, each good until the one after the next is asked for. Errors of the source come as they are."""
-        chunks, self.stopped = self._chunks(number), False
+        chunks, self.stopped, points = self._chunks(number), False, 0
         with ThreadPoolExecutor(1, "retrograde-reader") as reader:
             coming = reader.submit(next, chunks, None)
             try:
                 while (chunk := coming.result()) is not None:
                     coming = reader.submit(next, chunks, None)
+                    points += chunk.rows
                     yield chunk
+                self._compare(points)
             finally:
                 self.stopped = True
+
+    def _compare(self, points: int) -> None:
+        """Warn, once, of a pass that has ended before where another did: the source may have lost some of its points."""
+        if points < self.longest and not self.warned:
+            self.warned = True
+            warnings.warn(f"{self.source.name}: a pass gave {points:,} points, one before it {self.longest:,}; let the stream "
+                          "begin anew each time it is asked", stacklevel=2)  # fmt: skip
+        self.longest = max(self.longest, points)
 
     def _chunks(self, number: int) -> Iterator[Chunk]:
         rng = np.random.default_rng((self.seed, number)) if self.shuffle else None
