@@ -7,5 +7,6 @@ from retrograde.train.loggers import MLflow, TensorBoard
 from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
+from retrograde.train.watch import Watch, Watched
 
-__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "fit"]
+__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "Watch", "Watched", "fit"]

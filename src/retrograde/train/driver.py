@@ -22,6 +22,7 @@ from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Programs
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
+from retrograde.train.watch import Watched
 from retrograde.transforms import trace
 
 PACE = 0.1  # seconds between two looks at a run that is shown or logged
@@ -51,7 +52,10 @@ class Driver:
         return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
 
     def _no_rows(self) -> list[dict[str, np.ndarray]]:
-        return [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in self.nets]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*self.modes, *HIDDEN), ())
+        if self.settings.watch is not None:
+            shapes |= self.settings.watch.columns(-(-self.points.n // self.settings.batch))
+        return [{name: np.zeros((0, *shape)) for name, shape in shapes.items()} for _ in self.nets]
 
     def _wanted(self) -> list[str] | None:
         """The columns that a run to go on with must have; None where they are not known yet."""
@@ -206,7 +210,7 @@ class Driver:
             if self._ended(self.carries[i]) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
                 continue
             row = found[i] | self.outside(after["params"]) | {"seconds": np.full(finished, took / finished)}
-            rows[i] = {name: np.append(kept, row[name][:finished]) for name, kept in self.rows[i].items()}
+            rows[i] = {name: np.concatenate([kept, row[name][:finished]]) for name, kept in self.rows[i].items()}
             new[i] = self._watched(after, row)
         done = [int(carry["epoch"]) for carry in new]
         self.carries, self.rows, self.done, self.seconds = new, rows, done, self.seconds + took
@@ -249,7 +253,7 @@ class Driver:
         }
 
     def _history_of(self, i: int) -> dict[str, np.ndarray]:
-        return {name: values.copy() for name, values in self.rows[i].items() if name not in HIDDEN}
+        return {name: values.copy() for name, values in self.rows[i].items() if values.ndim == 1 and name not in HIDDEN}
 
     def _updates(self, i: int) -> int:
         return int(np.ceil(self.rows[i]["seen"] / self.settings.batch).sum())
@@ -275,6 +279,7 @@ class Driver:
             flops_per_update=self._priced[0], held_bytes=self._priced[1], program=self.plan,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
+            watched=None if settings.watch is None else Watched(settings.watch, self.rows[i], settings.batch, self.points.n),
         )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from retrograde.train.regularize import Penalty, check_regularization
 from retrograde.train.run import Run
 from retrograde.train.stepped import SteppedDriver
 from retrograde.train.stopping import EarlyStopping, get_stopping
+from retrograde.train.watch import Watch, check_watch
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
 
@@ -62,6 +63,7 @@ def fit(
     checkpoint: Mapping | Checkpoints | None = None,
     target: str | Sequence[str] | None = None,
     chunk_rows: int | None = None,
+    watch: Sequence[str] | Watch | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -114,6 +116,9 @@ def fit(
     default 64 MiB), while native code trains on the chunk before, and shuffled within it. `chunk_rows` streams smaller data, too.
     See `docs/data.md`. `Every(n, f)` among the callbacks is called after each n updates.
 
+    watch: names of values, cotangents and parameters ("h1", "dl/df0", "dl/dΩ0", "update/0.weight") whose statistics are read out
+    of the program: for each epoch those of its first update, or what a `Watch` says, in `run.watched` (`docs/training.md`).
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -142,6 +147,7 @@ def fit(
     stepped = points is None or given.streamed or any(isinstance(callback, Every) for callback in callbacks)
     if stepped:
         _check_stepped(given, starts, metrics, train_metrics, folder or checkpoint)
+    watch = check_watch(watch, stepped, precision)
     penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
     check = partial(_check_fit, loss_function, penalty)
     output = None if points is None else check(nets[0], points)
@@ -150,7 +156,7 @@ def fit(
         loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
         stopping=get_stopping(early_stopping, columns(scores, train_metrics, given.held is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
-        penalty=penalty, mixup=mixup, augment=augment,
+        penalty=penalty, mixup=mixup, augment=augment, watch=watch,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
     programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None

@@ -172,7 +172,7 @@ class Folder:
         first, self.logged[i] = self.logged[i], len(start.rows["loss"])
         for e in range(first, self.logged[i]):
             updates, seconds = np.ceil(start.rows["seen"][e] / self.batch), start.rows["seconds"][e]
-            figures = {name: values[e] for name, values in start.rows.items() if name != "seen"}
+            figures = {name: values[e] for name, values in start.rows.items() if name != "seen" and values.ndim == 1}
             figures["updates_per_second"] = updates / seconds if seconds else np.nan
             row: Row = {"start": i, "epoch": e + 1} if many else {"epoch": e + 1}
             yield row | {name: float(v) if np.isfinite(v) else None for name, v in figures.items()}

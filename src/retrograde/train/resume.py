@@ -81,7 +81,7 @@ def _of_file(source: Any) -> list[dict[str, np.ndarray]]:
         start, _, rest = name.partition(".")
         starts.setdefault(start, {})[rest] = values
     for held in starts.values():
-        lengths = {values.shape for name, values in held.items() if name.startswith("rows.")}
+        lengths = {values.shape[:1] for name, values in held.items() if name.startswith("rows.")}
         epoch = held.get("carry.epoch", np.int64(-1))
         if lengths != {(int(epoch),)}:
             raise ModelFileError(f"{Path(source)} holds a damaged run; a run to go on with is written by run.save(path)")

@@ -35,6 +35,7 @@ class Run:
     starts: tuple[Run, ...] = field(default=(), repr=False)
     progress: Any = field(default=None, repr=False)
     stopping: Any = None
+    watched: Any = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
