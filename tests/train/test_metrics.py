@@ -145,7 +145,8 @@ def test_min_delta_counts_what_is_worth_waiting_for():
 
 
 def test_a_diverged_run_has_nan_where_nothing_can_be_measured():
-    run = train(metrics=["neg_log_loss"], optimizer=optim.SGD(1e38), epochs=2)
+    with pytest.warns(RuntimeWarning, match=r"diagnose\(\)"):
+        run = train(metrics=["neg_log_loss"], optimizer=optim.SGD(1e38), epochs=2)
     assert np.isnan(run.history["val_neg_log_loss"]).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,14 @@ def train_table(
     enough = round(options["validation"] * len(train)) > 0
     watched = options["validation"] if options["validation"] and enough else None
     patience = options["early_stopping"] or None
-    run = rg.fit(
-        net, (preprocessor.transform(kept), target.encode(values[train])),
-        loss="cross_entropy" if target.task == "classification" else "mse", optimizer=optimizer,
-        batch_size=options["batch_size"] or None, epochs=options["epochs"], validation=watched,
-        early_stopping=patience if watched else None, seed=options["seed"], progress=not quiet,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the loss is", RuntimeWarning)  # it is an error here
+        run = rg.fit(
+            net, (preprocessor.transform(kept), target.encode(values[train])),
+            loss="cross_entropy" if target.task == "classification" else "mse", optimizer=optimizer,
+            batch_size=options["batch_size"] or None, epochs=options["epochs"], validation=watched,
+            early_stopping=patience if watched else None, seed=options["seed"], progress=not quiet,
+        )  # fmt: skip
     if not np.isfinite(run.history["loss"][-1]):
         raise ModelError(f"training diverged: the loss became {run.history['loss'][-1]}; try a smaller --lr")
     if not quiet:

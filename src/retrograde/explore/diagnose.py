@@ -25,7 +25,8 @@ SPREAD = 1000.0  # how far apart scales of columns may be
 def diagnose(record: Record) -> list[str]:
     """Sentences, gravest first; an empty list where there is nothing to say."""
     steps = {step.name: step for step in record}
-    found = list(_not_finite(record))
+    first = not_finite(record)
+    found = [] if first is None else [first]
     found += _unreached(record)
     if not found or all("no path" in sentence for sentence in found):
         found += [*_chain(record), *_dead(record, steps), *_saturated(record), *_scales(record, steps)]
@@ -41,17 +42,16 @@ def _finite(x: Any) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def _not_finite(record: Record) -> Iterator[str]:
-    """The first equation that made a NaN or an infinity that reached the loss or a derivative."""
+def not_finite(record: Record) -> str | None:
+    """The first equation that made a NaN or an infinity that reached the loss or a derivative; None where there is none."""
     passes = record.passes
     for step in (*record.inputs, *record.parameters):
         if not _finite(step.value):
             bad = ~np.isfinite(np.asarray(step.value))
-            yield f"the {step.kind} {step.name} holds {int(bad.sum())} of {bad.size} values that are NaN or infinite"
-            return
+            return f"the {step.kind} {step.name} holds {int(bad.sum())} of {bad.size} values that are NaN or infinite"
     shown = [x for step in (*record.steps, *record.parameters) for x in (step.value, step.cotangent) if x is not None]
     if all(map(_finite, shown)):
-        return
+        return None
     home = {eq: stage.name for stage in record.outline.stages for eq in stage.graph.equations}
     for backward, equations in enumerate((passes.graph.equations, passes.backward.graph.equations)):
         for eq in equations:
@@ -61,8 +61,9 @@ def _not_finite(record: Record) -> Iterator[str]:
                 continue
             origin = passes.trail.origins.get(eq, eq) if backward else eq
             where = f"the pullback of {home.get(origin, origin.primitive.name)}" if backward else f"step {home.get(eq, '?')}"
-            yield _first_bad(eq, given, made, where, origin.source)
-            return
+            others = [step.shape for step in record.parameters] if backward else []
+            return _first_bad(eq, given, made, where, origin.source, _rows(record, made[0], others))
+    return None
 
 
 def _known(record: Record, var: Var) -> Any:
@@ -72,12 +73,20 @@ def _known(record: Record, var: Var) -> Any:
     return record.passes.values[var]
 
 
-def _first_bad(eq: Equation, given: list[Any], made: list[Any], where: str, source: tuple | None) -> str:
+def _rows(record: Record, made: Any, others: list[tuple[int, ...]]) -> Any:
+    """The rows of the data along the first axis of a value; None where that is another, as in one of the `others`' shapes."""
+    rows, shape = record.rows, np.shape(made)
+    return rows if rows is not None and shape[:1] == (len(rows),) and shape not in others else None
+
+
+def _first_bad(
+    eq: Equation, given: list[Any], made: list[Any], where: str, source: tuple | None, rows: Any
+) -> str:
     out = next(np.asarray(x) for x in made if not _finite(x))
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
     operands = [_at(x, place, out.shape) for x in given]
     kind = "NaN" if np.isnan(out[place]) else "an infinity"
-    at = f" at {list(place)}" if place else ""
+    at = (f" at {list(place)}" if place else "") + (f", row {rows[place[0]]} of the data" if rows is not None else "")
     line = f" ({source[0]}:{source[1]}: {source_line(source)})" if source else ""
     return f"{kind} is first made in {where}{at}, by {eq.primitive.name} of {' and '.join(operands)}{line}"
 
@@ -176,4 +185,4 @@ def _scales(record: Record, steps: dict[str, Step]) -> Iterator[str]:
                 )
 
 
-__all__ = ["dead_units", "diagnose"]
+__all__ = ["dead_units", "diagnose", "not_finite"]

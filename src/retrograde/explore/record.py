@@ -22,9 +22,8 @@ def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums
     for arg, names in zip(args, input_names(f, args)):
         for leaf, name in zip(tree_leaves(arg), names):
             if isinstance(leaf, Tracer):
-                raise DifferentiationError(
-                    f"explore shows numbers, and `{name}` is {leaf!r}, which has none to show; call it outside of jit, grad and vmap"
-                )
+                raise DifferentiationError(f"explore shows numbers, and `{name}` is {leaf!r}, which has none to show; call it "
+                                           "outside of jit, grad and vmap")  # fmt: skip
     passes, found = run_passes(with_kwargs(f, kwargs), args, argnums)
     if any(var.type.dtype.kind == "c" for var in passes.graph.inputs):
         raise DifferentiationError("explore shows real numbers; take complex parameters apart into real and imaginary parts")
@@ -35,8 +34,11 @@ class Record:
     """One forward and one backward pass, step by step; made by `explore`.
 
     `record["f2"]` is a step, a parameter or an input, by its name; `steps` are the steps in the order in which they ran,
-    `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out.
+    `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out. `rows`, of a record that
+    `run.explore` gives, are the rows of the data that its batch holds.
     """
+
+    rows: Any = None
 
     def __init__(self, passes: Passes, names: dict[str, Var], title: str):
         self.passes, self.title = passes, title

@@ -16,7 +16,7 @@ import numpy as np
 
 from retrograde.ir import Builder, Var
 from retrograde.nn.module import Module
-from retrograde.trace import Tracer, user_location
+from retrograde.trace import Tracer
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _HERE = os.path.join(_PACKAGE, "explore") + os.sep
@@ -70,9 +70,9 @@ class Watch:
             frame = frame.f_back
         for user in reversed(users):
             self._look(user.f_locals, user.f_code.co_freevars)
-        if place is None:
-            found = user_location()
-            place = Place(found) if found is not None else None
+        if place is None and call is not None:  # nobody's code but the layer's own
+            code = call.frame.f_code
+            place = Place((code.co_filename, call.frame.f_lineno, code.co_name))
         if place is not None:
             place.call = call
         return place

@@ -9,4 +9,6 @@ from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
 from retrograde.train.watch import Watch, Watched
 
-__all__ = ["Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "Watch", "Watched", "fit"]
+__all__ = [
+    "Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "TensorBoard", "Watch", "Watched", "fit",
+]  # fmt: skip

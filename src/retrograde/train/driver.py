@@ -20,6 +20,7 @@ from retrograde.train.metrics import columns
 from retrograde.train.outside import Outside
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Programs
+from retrograde.train.replay import Replay
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
 from retrograde.train.watch import Watched
@@ -280,7 +281,12 @@ class Driver:
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
             watched=None if settings.watch is None else Watched(settings.watch, self.rows[i], settings.batch, self.points.n),
+            replay=self._replay(i),
         )  # fmt: skip
+
+    def _replay(self, i: int) -> Replay | None:
+        """How to make start `i` again."""
+        return Replay(self.nets, self.points, self.settings, self.seed, self.programs, False, i, self.rows[i])
 
 
 def wants_run(callback: Callable) -> bool:

@@ -24,6 +24,7 @@ from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
 from retrograde.train.programs import Programs
 from retrograde.train.regularize import Penalty, check_regularization
+from retrograde.train.replay import told
 from retrograde.train.run import Run
 from retrograde.train.stepped import SteppedDriver
 from retrograde.train.stopping import EarlyStopping, get_stopping
@@ -165,7 +166,7 @@ def fit(
         driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
     else:
         driver = Driver(nets, points, *how_long)  # type: ignore[arg-type]
-    return driver.run(source.all_progress if isinstance(source, Run) else source)
+    return told(driver.run(source.all_progress if isinstance(source, Run) else source))
 
 
 def _check_stepped(given: Given, starts: int, metrics: Any, train_metrics: bool, folder: Any) -> None:

@@ -114,13 +114,13 @@ def make_parts(settings: Settings) -> Parts:
     def step(inner: tuple, points: Sequence[Any], key: Any, i: Any, steps: int) -> tuple[tuple, Any]:
         """The update `i` of an epoch of so many, and what is watched of it."""
         key = random.fold_in(key, i + 1)
-        seen = None if watch is None else watch.at(i, steps, lambda: look(inner, points, key))
+        seen = None if watch is None else watch.at(i, steps, lambda: look(watch.names, inner, points, key))
         return update(inner, points, key), seen
 
-    def look(inner: tuple, points: Sequence[Any], key: Any) -> list[Any]:
+    def look(names: Sequence[str], inner: tuple, points: Sequence[Any], key: Any) -> list[Any]:
         x, y, weight = settings.regularized(points, key)
         f = settings.objective(inner[0], weight, key)
-        return values_of(watch.names, f, inner[0], x, y, lambda: update(inner, points, key)[0])
+        return values_of(names, f, inner[0], x, y, lambda: update(inner, points, key)[0])
 
     def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch

@@ -19,6 +19,7 @@ from retrograde.train.data import Data
 from retrograde.train.driver import Driver
 from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Carry, make_parts
+from retrograde.train.replay import Replay
 from retrograde.train.run import Run
 from retrograde.train.segment import make_segment, make_single
 from retrograde.train.stream import Chunk, Stream
@@ -213,6 +214,11 @@ class SteppedDriver(Driver):
         if self.stream is None:
             return run
         return replace(run, points=int(run.progress.rows["seen"].max()), batch_size=self.stream.batch or 0)
+
+    def _replay(self, i: int) -> Replay | None:
+        if self.stream is not None or isinstance(self.held, Stream):
+            return None  # a stream's points are gone
+        return replace(super()._replay(i), stepped=True)  # type: ignore[type-var]
 
 
 def _permuted(n: int, key: np.ndarray) -> Any:

@@ -35,10 +35,10 @@ class Watch:
     """What `fit(..., watch=)` looks at: `names` of values, at the first update of each epoch and then at every `every`-th of it.
 
     A name is that of a step of a record ("h1", "f1", "l", your own variables), of a parameter ("Ω0" or "omega0", or as in
-    `nn.state_dict`), "dl/d" and such a name for its cotangent, or "update/" and a parameter's for what the update adds to it, divided
-    by its norm. every: "epoch" for one update an epoch, or a number of updates. statistics: of "norm" (Euclidean), "mean", "min",
-    "max", "zeros" (the share that is exactly 0) and "histogram": how many of all elements lie in each of `bins` bins of equal width
-    from the least to the greatest. Raises `ModelError` for settings that are none.
+    `nn.state_dict`), "dl/d" and such a name for its cotangent, or "update/" and a parameter's for what the update adds to it,
+    divided by its norm. every: "epoch" for one update an epoch, or a number of updates. statistics: some of "norm" (Euclidean),
+    "mean", "min", "max", "zeros" (the share that is exactly 0) and "histogram": how many elements lie in each of `bins` bins of
+    equal width from the least to the greatest. Raises `ModelError` for settings that are none.
     """
 
     names: Sequence[str]
@@ -88,9 +88,9 @@ class Watch:
         return cond(watched, lambda: self._measure(look()), lambda: np.zeros(width))
 
     def _measure(self, values: Sequence[Any]) -> Any:
+        known = FIGURES | {"histogram": lambda x: histogram(x, self.bins)}
         wide = [value.astype(np.float64) for value in values]
-        found = [histogram(x, self.bins) if figure == "histogram" else FIGURES[figure](x) for x in wide for figure in self.statistics]
-        return np.concatenate([np.reshape(figure, (-1,)) for figure in found])
+        return np.concatenate([np.reshape(known[figure](x), (-1,)) for x in wide for figure in self.statistics])
 
     def _pairs(self) -> list[tuple[str, str]]:
         return [(name, figure) for name in self.names for figure in self.statistics]
@@ -196,4 +196,4 @@ def histogram(x: Any, bins: int) -> Any:
 
 
 def _counts(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
