@@ -145,7 +145,8 @@ def make_parts(settings: Settings) -> Parts:
             if order is not None:
                 batches = np.reshape(order[: whole * batch], (whole, batch))
             else:
-                cut = [np.reshape(v[: whole * batch], (whole, batch, *v.shape[1:])) for v in (X, y, weight) if v is not None]
+                given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
+                cut = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
                 batches = tuple(cut if weight is not None else [*cut, None])
             inner, seen = scan(
                 lambda c, at: step(c, at[0] if order is None else points(at[0], 0, 0), key, at[1], count),

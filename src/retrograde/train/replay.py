@@ -52,7 +52,7 @@ class Replay:
         """The random key of the start."""
         return random.key(self.seed + self.index)
 
-    def place(self, step: int) -> tuple[int, int]:
+    def _place(self, step: int) -> tuple[int, int]:
         """The epoch of update `step` and its place in that, all from 0 on; a negative one counts from the last."""
         made = np.ceil(self.rows["seen"] / self.settings.batch).astype(int)
         if (made[:-1] < self.per_epoch).any():
@@ -66,7 +66,7 @@ class Replay:
 
     def _taken(self, step: int) -> np.ndarray:
         """The places of an update's points among those that were trained on, in the order of the batch."""
-        epoch, own = self.place(step)
+        epoch, own = self._place(step)
         n, batch = self.points.n, self.settings.batch
         if batch >= n or not self.settings.shuffle:
             return np.arange(own * batch, min((own + 1) * batch, n))
@@ -80,7 +80,7 @@ class Replay:
 
     def explore(self, step: int) -> Record:
         """The record of one update: the parameters before it, its batch, its random key."""
-        epoch, own = self.place(step)
+        epoch, own = self._place(step)
         carry = self._after(epoch)
         if own == 0:
             return self._record(carry["params"], step)
@@ -120,7 +120,7 @@ class Replay:
     def _sentence(self, step: int, after: Any, before: Any) -> str:
         from retrograde.explore.diagnose import not_finite
 
-        epoch, own = self.place(step)
+        epoch, own = self._place(step)
         where = f"update {step:,} ({own + 1} of {self.per_epoch:,} in epoch {epoch + 1})"
         record = self._record(before, step)
         if said := not_finite(record):
@@ -135,7 +135,7 @@ class Replay:
     def _record(self, net: Any, step: int) -> Record:
         from retrograde.explore.record import run_record
 
-        (epoch, own), taken, p = self.place(step), self._taken(step), self.points
+        (epoch, own), taken, p = self._place(step), self._taken(step), self.points
         key = random.fold_in(random.fold_in(self.key, epoch), own + 1)
         batch = p.X[taken], p.y[taken], None if p.weight is None else p.weight[taken]
         with np.errstate(all="ignore"):
@@ -152,10 +152,7 @@ class Replay:
         made = epochs or int(self.rows["seen"][0] == self.points.n)  # the first epoch tells whether it is the same run, too
         if made == 0:
             return first
-        driver = self._driver(self.nets, self.settings, made, self.seed, [], self.points.held)
-        run = driver.run()
-        if driver.interrupted:
-            raise KeyboardInterrupt
+        run = _run(self._driver(self.nets, self.settings, made, self.seed, [], self.points.held))
         run = next(r for r in (run.starts or [run]) if r.seed == self.seed + self.index)
         if not np.array_equal(run.history["loss"], self.rows["loss"][:made], equal_nan=True):
             raise ModelError("made again, this run comes to other losses: its data or its network were changed meanwhile, or it "
@@ -167,9 +164,7 @@ class Replay:
         settings = replace(self.settings, metrics=(), train_metrics=False, watch=None)
         epoch, nets = int(carry["epoch"]), [self.nets[self.index]]
         driver = self._driver(nets, settings, epoch + 1, self.seed + self.index, [every], None, True)
-        driver.run([Progress(carry, {name: self.rows[name][:epoch] for name in ("loss", *HIDDEN)})])
-        if driver.interrupted:
-            raise KeyboardInterrupt
+        _run(driver, [Progress(carry, {name: self.rows[name][:epoch] for name in ("loss", *HIDDEN)})])
 
     def _driver(
         self, nets: Sequence[Any], settings: Settings, epochs: int, seed: int, callbacks: list[Callable], held: Any,
@@ -182,6 +177,14 @@ class Replay:
         if stepped or self.stepped:
             return SteppedDriver(*given, stream=None, held=held, check=lambda net, points: None)
         return Driver(*given)
+
+
+def _run(driver: Driver, source: Any = None) -> Run:
+    with np.errstate(all="ignore"):  # `diagnose` says where a NaN comes from
+        run = driver.run(source)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
 
 
 def _finite(net: Any) -> bool:

@@ -61,7 +61,7 @@ def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[st
     if odd:
         name = odd[0].removeprefix("carry.")
         raise ModelError(f"resume: that run was of other settings: only one of it and this one has {name!r}. Give "
-                         " the same network, optimizer, validation, metrics and early_stopping")  # fmt: skip
+                         " the same network, optimizer, validation, metrics, watch and early_stopping")  # fmt: skip
     for name, leaf in wanted.items():
         if carry[name].shape != leaf.shape or carry[name].dtype != leaf.dtype:
             raise ModelError(f"resume: {name.removeprefix('carry.')} is {carry[name].dtype} {carry[name].shape} in that run, "

@@ -131,8 +131,8 @@ class Run:
     @property
     def _again(self) -> Any:
         if self.replay is None:
-            raise ModelError("this run does not hold its points, so no update of it can be opened: they came as a stream, or they "
-                             "were let go. Train on arrays in memory, by rg.fit")  # fmt: skip
+            raise ModelError("this run does not hold its points, so no update of it can be opened: they came as a stream, or "
+                             "they were let go. Train on arrays in memory, by rg.fit")  # fmt: skip
         return self.replay
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
