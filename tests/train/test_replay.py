@@ -1,5 +1,8 @@
 """Updates of a run opened in the glass box, and where the first number came from that is not finite."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -106,6 +109,11 @@ def test_data_that_were_changed_are_told():
     run.replay = None
     with pytest.raises(ModelError, match="let go"):
         run.explore(0)
+
+
+def test_a_pickled_run_goes_without_its_data():
+    run = fit(epochs=1)
+    assert pickle.loads(pickle.dumps(run)).replay is None and copy.deepcopy(run).explore().loss == run.explore().loss
 
 
 def test_what_cannot_be_opened(run):

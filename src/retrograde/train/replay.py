@@ -42,6 +42,12 @@ class Replay:
     index: int
     rows: dict[str, np.ndarray]
 
+    def __reduce__(self) -> tuple[type, tuple]:
+        return type(None), ()  # a pickled run goes without it: without its code, and its data
+
+    def __deepcopy__(self, memo: dict) -> Replay:
+        return self
+
     @property
     def per_epoch(self) -> int:
         """Updates of an epoch."""
