@@ -37,7 +37,8 @@ API = {
     "precision", "spatial", *BASE,
 }  # fmt: skip
 ALLOWED["nn"] = ALLOWED["optim"] = API
-ALLOWED["train"] = ALLOWED["io"] = API | {"nn", "optim", "io"}
+ALLOWED["io"] = API | {"nn", "optim"}
+ALLOWED["train"] = API | {"nn", "optim", "io", "explore"}  # a run is watched, and its updates opened, by the glass box
 ALLOWED["explore"] = API | {"ir", "ops", "trace", "autodiff", "nn", "io"}
 ALLOWED["exporting"] = API | {"ir", "ops", "trace", "nn", "io"}
 ALLOWED["sklearn"] = API | {"nn", "optim", "train", "io", "explore"}

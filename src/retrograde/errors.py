@@ -83,3 +83,7 @@ class ModelError(RetrogradeError, ValueError):
 
 class ModelFileError(RetrogradeError, ValueError):
     """A model file that is missing, cut short, or not one of ours."""
+
+
+class DivergenceWarning(RuntimeWarning):
+    """The loss of a run became infinite or NaN."""

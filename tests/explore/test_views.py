@@ -128,7 +128,8 @@ REMARKS = {
     "scale": {"name": "x", "size": 1e3},
     "scales": {"name": "x", "low": 1e-3, "high": 1e3},
     "first": {
-        "what": finding("nan"), "where": finding("in pullback", name="h1"), "at": finding("at", place="[1]"), "op": "log",
+        "what": finding("nan"), "where": finding("in pullback", name="h1"), "at": finding("at", place="[1]"),
+        "row": finding("row", row=7), "op": "log",
         "operands": [finding("element", x=-2.0), finding("range", low=0.0, high=1.0), finding("empty")],
         "line": finding("line", file="a.py", line=3, text="h1 = np.log(f0)"),
     },

@@ -7,7 +7,7 @@ from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 
 from retrograde import sklearn as ours
-from retrograde.errors import DataError, ModelError
+from retrograde.errors import DataError, DivergenceWarning, ModelError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 C, R = "MLPClassifier", "MLPRegressor"
@@ -197,5 +197,5 @@ def test_data_that_cannot_be_learned_is_refused():
         ours.MLPRegressor(early_stopping=True, validation_fraction=0.01).fit(X, VALUES)
     with pytest.raises(DataError, match="many classes"):
         ours.MLPClassifier().fit(X, np.stack([MANY, MANY], 1))
-    with pytest.raises(DataError, match="non-finite parameter weights"):
+    with pytest.raises(DataError, match="non-finite parameter weights"), pytest.warns(DivergenceWarning, match="the loss is"):
         ours.MLPRegressor(solver="sgd", learning_rate_init=1e9, max_iter=9, activation="identity").fit(X, VALUES)

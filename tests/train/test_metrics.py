@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 import retrograde as rg
 from retrograde import nn, optim
-from retrograde.errors import DataError, ModelError
+from retrograde.errors import DataError, DivergenceWarning, ModelError
 from retrograde.nn.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from retrograde.train import EarlyStopping
 from retrograde.train.metrics import get_metrics
@@ -145,7 +145,8 @@ def test_min_delta_counts_what_is_worth_waiting_for():
 
 
 def test_a_diverged_run_has_nan_where_nothing_can_be_measured():
-    run = train(metrics=["neg_log_loss"], optimizer=optim.SGD(1e38), epochs=2)
+    with pytest.warns(DivergenceWarning, match=r"diagnose\(\)"):
+        run = train(metrics=["neg_log_loss"], optimizer=optim.SGD(1e38), epochs=2)
     assert np.isnan(run.history["val_neg_log_loss"]).all()
 
 

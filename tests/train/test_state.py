@@ -5,7 +5,7 @@ import pytest
 
 import retrograde as rg
 from retrograde import nn, optim, random
-from retrograde.errors import ModelError
+from retrograde.errors import DivergenceWarning, ModelError
 from retrograde.tree import tree_leaves, tree_map, tree_paths
 
 RNG = np.random.default_rng(0)
@@ -127,6 +127,8 @@ def test_a_batch_left_out_leaves_the_statistics():
     x = np.concatenate([np.full((4, 4), 1e5), RNG.normal(size=(4, 4))])
     net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
     for compiled in (True, False):
-        run = rg.fit(net, (x, Y[:8]), batch_size=4, shuffle=False, epochs=1, precision="f16", compiled=compiled)
+        with pytest.warns(DivergenceWarning, match="the loss is"):
+            run = rg.fit(net, (x, Y[:8]), batch_size=4, shuffle=False, epochs=1, precision="f16", compiled=compiled)
+        assert "overflows in float16" in run.diagnose()[0] and run.diagnose()[0].startswith("update 0 ")
         assert run.skipped_updates == 1 and run.model[1].num_batches_tracked == 1
         assert np.all(np.isfinite(run.model[1].running_mean)) and np.all(np.abs(run.model[1].running_mean) < 10)

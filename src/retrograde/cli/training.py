@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from retrograde.cli.places import REPORT, Places, places_of
 from retrograde.cli.prepare import Prepared, prepare
 from retrograde.cli.report import report_html
 from retrograde.cli.scores import all_scores, outputs, score
-from retrograde.errors import ModelError
+from retrograde.errors import DivergenceWarning, ModelError
 from retrograde.io.atomic import replace_file
 from retrograde.train import Checkpoints, EarlyStopping
 
@@ -40,7 +41,9 @@ def train_table(options: dict[str, Any]) -> Answer:
     if not options["quiet"]:
         print_pairs(prepared.describe(widths(net)))
         print()
-    run = rg.fit(net, (prepared.x, prepared.y), progress=not options["quiet"], **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # it is an error here
+        run = rg.fit(net, (prepared.x, prepared.y), progress=not options["quiet"], **how)
     if not np.isfinite(run.history["loss"][-1]):
         raise ModelError(f"training diverged: the loss became {run.history['loss'][-1]}; try a smaller --lr")
     if not options["quiet"]:

@@ -32,7 +32,8 @@ def diagnose(record: Record, language: str = "en") -> list[str]:
 def findings(record: Record) -> list[Finding]:
     """What stands out, gravest first."""
     steps = {step.name: step for step in record}
-    found = [*_not_finite(record), *_unreached(record)]
+    first = not_finite(record)
+    found = [*([] if first is None else [first]), *_unreached(record)]
     if all(remark.key == "unreached" for remark in found):
         found += [*_chain(record), *_dead(record, steps), *_saturated(record), *_scales(record, steps)]
     return found
@@ -47,17 +48,16 @@ def _finite(x: Any) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def _not_finite(record: Record) -> Iterator[Finding]:
-    """The first equation that made a NaN or an infinity that reached the loss or a derivative."""
+def not_finite(record: Record) -> Finding | None:
+    """The first equation that made a NaN or an infinity that reached the loss or a derivative; None where there is none."""
     passes = record.passes
     for step in (*record.inputs, *record.parameters):
         if not _finite(step.value):
             bad = ~np.isfinite(np.asarray(step.value))
-            yield finding("given", kind=finding(step.kind), name=step.name, bad=int(bad.sum()), size=bad.size)
-            return
+            return finding("given", kind=finding(step.kind), name=step.name, bad=int(bad.sum()), size=bad.size)
     shown = [x for step in (*record.steps, *record.parameters) for x in (step.value, step.cotangent) if x is not None]
     if all(map(_finite, shown)):
-        return
+        return None
     home = {eq: stage.name for stage in record.outline.stages for eq in stage.graph.equations}
     for backward, equations in enumerate((passes.graph.equations, passes.backward.graph.equations)):
         for eq in equations:
@@ -68,8 +68,9 @@ def _not_finite(record: Record) -> Iterator[Finding]:
             origin = passes.trail.origins.get(eq, eq) if backward else eq
             name = home.get(origin, origin.primitive.name)
             where = finding("in pullback" if backward else "in step", name=name)
-            yield _first_bad(eq, given, made, where, origin.source)
-            return
+            others = [step.shape for step in record.parameters] if backward else []
+            return _first_bad(eq, given, made, where, origin.source, _rows(record, made[0], others))
+    return None
 
 
 def _known(record: Record, var: Var) -> Any:
@@ -79,12 +80,19 @@ def _known(record: Record, var: Var) -> Any:
     return record.passes.values[var]
 
 
-def _first_bad(eq: Equation, given: list[Any], made: list[Any], where: Finding, source: tuple | None) -> Finding:
+def _rows(record: Record, made: Any, others: list[tuple[int, ...]]) -> Any:
+    """The rows of the data along the first axis of a value; None where that is another, as in one of the `others`' shapes."""
+    rows, shape = record.rows, np.shape(made)
+    return rows if rows is not None and shape[:1] == (len(rows),) and shape not in others else None
+
+
+def _first_bad(eq: Equation, given: list[Any], made: list[Any], where: Finding, source: tuple | None, rows: Any) -> Finding:
     out = next(np.asarray(x) for x in made if not _finite(x))
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
     return finding(
         "first", what=finding("nan" if np.isnan(out[place]) else "infinity"), where=where,
-        at=finding("at", place=str(list(place))) if place else finding(""), op=eq.primitive.name,
+        at=finding("at", place=str(list(place))) if place else finding(""),
+        row=finding("row", row=int(rows[place[0]])) if rows is not None else finding(""), op=eq.primitive.name,
         operands=[_at(x, place, out.shape) for x in given],
         line=finding("line", file=source[0], line=source[1], text=source_line(source)) if source else finding(""),
     )  # fmt: skip
@@ -176,4 +184,4 @@ def _scales(record: Record, steps: dict[str, Step]) -> Iterator[Finding]:
                 yield finding("scales", name=step.name, low=columns.min(), high=columns.max())
 
 
-__all__ = ["dead_units", "diagnose", "findings"]
+__all__ = ["dead_units", "diagnose", "findings", "not_finite"]

@@ -5,93 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograde.autodiff import Backward, Trail, backprop
 from retrograde.errors import DifferentiationError
 from retrograde.explore.formula import Formula, derivative_of, symbol
+from retrograde.explore.passes import Passes, run_passes
 from retrograde.explore.step import Step, make_steps
 from retrograde.explore.steps import outline
-from retrograde.explore.watch import Watch
-from retrograde.ir import Graph, Literal, Var, evaluate
-from retrograde.trace import Tracer, tracing
-from retrograde.trace.trace import as_output, input_names, new_input, opened
-from retrograde.transforms import check_scalar, differentiable, positions_of, wanted_of, with_kwargs
-from retrograde.tree import tree_flatten, tree_unflatten
-
-LOOP = 64  # steps of a loop that are shown one by one
-
-
-class Passes:
-    """The graphs of both passes, and what each variable of either is."""
-
-    def __init__(self, graph: Graph, values: dict[Var, Any], parameters: Sequence[Var]):
-        self.graph, self.values, self.parameters = graph, values, tuple(parameters)
-        self.trail = Trail()
-        self.backward: Backward = backprop(graph, parameters, [0], self.trail)
-        back = self.backward.graph
-        made = [out for eq in back.equations for out in eq.outputs]
-        seed = np.ones((), graph.outputs[0].type.dtype)[()]
-        given = [*(self.value(var) for var in self.backward.kept), seed]
-        with np.errstate(all="ignore"):
-            found = evaluate(Graph(back.inputs, back.equations, tuple(made), back.constants), given)
-        self.values.update(zip((*back.inputs[len(self.backward.kept) :], *made), (seed, *found)))
-
-    def value(self, atom: Any) -> Any:
-        """The number or array of a variable of either graph."""
-        return atom.value if isinstance(atom, Literal) else self.values[atom]
-
-    def cotangent(self, var: Var) -> Any:
-        """dl/dvar; None where the backward pass makes none."""
-        atom = self.trail.cotangents.get(var)
-        return None if atom is None or (isinstance(atom, Var) and atom not in self.values) else self.value(atom)
+from retrograde.ir import Var
+from retrograde.trace import Tracer
+from retrograde.trace.trace import input_names
+from retrograde.transforms import with_kwargs
+from retrograde.tree import tree_leaves
 
 
 def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: int | Sequence[int]) -> Record:
-    """Trace `f` at `args` with its numbers, run the backward pass, and gather both into steps."""
-    wanted = positions_of(wanted_of(argnums)[0], args)
-    f = with_kwargs(f, kwargs)
-    builder = tracing(concrete=True)
-    watch = Watch(builder)
-    given: list[Any] = []
-    parameters: list[Any] = []
-    for i, (arg, names) in enumerate(zip(args, input_names(f, args))):
-        leaves, structure = tree_flatten(arg)
-        leaves = [_own(x, name) for x, name in zip(leaves, names)]
-        leaves = [
-            new_input(builder, differentiable(x, name) if i in wanted else x, name) if i in wanted or _is_float(x) else x
-            for x, name in zip(leaves, names)
-        ]
-        if i in wanted:
-            parameters += [leaf.atom for leaf in leaves]
-        given.append(tree_unflatten(structure, leaves))
-    with np.errstate(all="ignore"), opened(LOOP):  # `diagnose` says where a NaN comes from
-        result = f(*given)
-    outputs = tree_flatten(result)[0]
-    check_scalar(f, outputs)
-    graph = builder.finish([as_output(outputs[0])])
-    return Record(Passes(graph, builder.values, parameters), watch.names(), getattr(f, "__name__", "the loss"))
-
-
-def _own(leaf: Any, name: str) -> Any:
-    """An argument as it is now: the record outlives changes of the caller's arrays."""
-    if isinstance(leaf, Tracer):
-        raise DifferentiationError(
-            f"explore shows numbers, and `{name}` is {leaf!r}, which has none to show; call it outside of jit, grad and vmap"
-        )
-    return leaf.copy() if type(leaf) is np.ndarray else leaf
-
-
-def _is_float(leaf: Any) -> bool:
-    return np.asarray(leaf).dtype.kind in "fc"
+    """Run both passes of `f` at plain arrays, and gather them into steps."""
+    for arg, names in zip(args, input_names(f, args)):
+        for leaf, name in zip(tree_leaves(arg), names):
+            if isinstance(leaf, Tracer):
+                raise DifferentiationError(f"explore shows numbers, and `{name}` is {leaf!r}, which has none to show; call it "
+                                           "outside of jit, grad and vmap")  # fmt: skip
+    passes, found = run_passes(with_kwargs(f, kwargs), args, argnums)
+    return Record(passes, found, getattr(f, "__name__", "the loss"))
 
 
 class Record:
     """One forward and one backward pass, step by step; made by `explore`.
 
     `record["f2"]` is a step, a parameter or an input, by its name; `steps` are the steps in the order in which they ran,
-    `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out.
+    `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out. `rows`, of a record that
+    `run.explore` gives, are the rows of the data that its batch holds.
     """
+
+    rows: Any = None
 
     def __init__(self, passes: Passes, names: dict[str, Var], title: str):
         self.passes, self.title = passes, title
@@ -202,4 +147,4 @@ class Record:
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
-__all__ = ["Passes", "Record", "run_record"]
+__all__ = ["Record", "run_record"]

@@ -17,7 +17,7 @@ from retrograde.transforms import jacobian
 from retrograde.types import kind_of
 
 if TYPE_CHECKING:
-    from retrograde.explore.record import Passes
+    from retrograde.explore.passes import Passes
 
 JACOBIAN = 50_000_000  # elements of a Jacobian that is still made
 

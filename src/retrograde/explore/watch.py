@@ -18,7 +18,7 @@ import optree
 from retrograde.control.loops import step_by_step
 from retrograde.ir import Builder, Var
 from retrograde.nn.module import Module
-from retrograde.trace import Tracer, user_location
+from retrograde.trace import Tracer
 from retrograde.tree import tree_leaves
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -81,9 +81,9 @@ class Watch:
             frame = frame.f_back
         for user in reversed(users):
             self._look(user.f_locals, user.f_code.co_freevars)
-        if place is None:
-            found = user_location()
-            place = Place(found) if found is not None else None
+        if place is None and call is not None:  # nobody's code but the layer's own
+            code = call.frame.f_code
+            place = Place((code.co_filename, call.frame.f_lineno, code.co_name))
         if place is not None:
             place.call = call
         return place

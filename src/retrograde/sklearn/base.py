@@ -75,13 +75,13 @@ class Estimator(BaseEstimator):
         )  # fmt: skip
         if run.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        self.network_, self.run_ = run.model, run
+        self.network_, self.run_ = run.model, _without(run, replay=None)  # estimators do not hold what they were fitted to
         return run
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and plain arrays; compiled code stays behind."""
         state = super().__getstate__()
-        return state | {"run_": _portable(state["run_"])} if "run_" in state else state
+        return state | {"run_": _without(state["run_"], program=None)} if "run_" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -94,8 +94,8 @@ def callbacks_of(callbacks: Any, more: Callable) -> list[Callable]:
     return [*(callbacks or ()), more]
 
 
-def _portable(run: Run) -> Run:
-    return replace(run, program=None, starts=tuple(map(_portable, run.starts)))
+def _without(run: Run, **changes: Any) -> Run:
+    return replace(run, **changes, starts=tuple(_without(start, **changes) for start in run.starts))
 
 
 def _dense(X: Any) -> np.ndarray:

@@ -10,8 +10,9 @@ from retrograde.train.run import Run
 from retrograde.train.stopping import EarlyStopping
 from retrograde.train.sweep import sweep
 from retrograde.train.trials import Sweep, Trial
+from retrograde.train.watch import Watch, Watched
 
 __all__ = [
     "Basin", "Basins", "Checkpoints", "EarlyStopping", "Every", "MLflow", "Programs", "Run", "Steps", "Sweep", "TensorBoard",
-    "Trial", "fit", "sweep",
+    "Trial", "Watch", "Watched", "fit", "sweep",
 ]  # fmt: skip

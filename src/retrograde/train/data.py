@@ -17,13 +17,22 @@ from retrograde.train.tabular import array_of
 
 @dataclass(frozen=True)
 class Data:
-    """Training points, their weights if any, and validation points if any; X and float y in the network's dtype."""
+    """Training points, their weights if any, and validation points if any; X and float y in the network's dtype.
+
+    `rows` are those of the training points in what was given, where validation points were taken out of it.
+    """
 
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
     Xv: np.ndarray | None
     yv: np.ndarray | None
+    rows: np.ndarray | None = None
+
+    @property
+    def held(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The validation points."""
+        return None if self.Xv is None or self.yv is None else (self.Xv, self.yv)
 
     @property
     def n(self) -> int:
@@ -43,7 +52,7 @@ def prepare(data: tuple[Any, Any], sample_weight: Any, validation: Any, dtype: n
             raise DataError(f"validation={validation!r} of {len(X)} points leaves none for training or none to validate on")
         held = _spread(y, count, seed)
         kept = np.setdiff1d(np.arange(len(X)), held)
-        return Data(X[kept], y[kept], None if weight is None else weight[kept], X[held], y[held])
+        return Data(X[kept], y[kept], None if weight is None else weight[kept], X[held], y[held], kept)
     return check_alike(Data(X, y, weight, *pair(validation, "validation", dtype)))
 
 

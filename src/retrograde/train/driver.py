@@ -23,8 +23,10 @@ from retrograde.train.outside import Outside
 from retrograde.train.price import price
 from retrograde.train.program import Settings, make_many, make_program, start
 from retrograde.train.programs import Kept, Programs
+from retrograde.train.replay import Replay
 from retrograde.train.resume import HIDDEN, Progress, named, resumed
 from retrograde.train.run import Run, best_of
+from retrograde.train.watch import Watched
 
 PACE = 0.1  # seconds between two looks at a run that is shown or logged
 
@@ -56,7 +58,10 @@ class Driver:
         return columns(self.settings.metrics, self.settings.train_metrics, self.points.Xv is not None)
 
     def _no_rows(self) -> list[dict[str, np.ndarray]]:
-        return [{name: np.zeros(0) for name in (*self.modes, *HIDDEN)} for _ in self.nets]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*self.modes, *HIDDEN), ())
+        if self.settings.watch is not None:
+            shapes |= self.settings.watch.columns(-(-self.points.n // self.settings.batch))
+        return [{name: np.zeros((0, *shape)) for name, shape in shapes.items()} for _ in self.nets]
 
     def _wanted(self) -> list[str] | None:
         """The columns that a run to go on with must have; None where they are not known yet."""
@@ -239,7 +244,7 @@ class Driver:
             if self._ended(self.carries[i]) or finished <= 0:  # it had stopped, or Ctrl-C came before its turn
                 continue
             row = self._hidden(found[i], took / finished) | found[i] | self.outside(after["params"])
-            rows[i] = {name: np.append(kept, row[name][:finished]) for name, kept in self.rows[i].items()}
+            rows[i] = {name: np.concatenate([kept, row[name][:finished]]) for name, kept in self.rows[i].items()}
             new[i] = self._watched(after, row)
         done = [int(carry["epoch"]) for carry in new]
         self.carries, self.rows, self.done, self.seconds = new, rows, done, self.seconds + took
@@ -282,7 +287,7 @@ class Driver:
         }
 
     def _history_of(self, i: int) -> dict[str, np.ndarray]:
-        return {name: values.copy() for name, values in self.rows[i].items() if name not in HIDDEN}
+        return {name: values.copy() for name, values in self.rows[i].items() if values.ndim == 1 and name not in HIDDEN}
 
     def _updates(self, i: int) -> int:
         return int(self.rows[i]["updates"].sum())
@@ -314,7 +319,13 @@ class Driver:
             arena_bytes=0 if self.plan is None else self.plan.executable.arena_bytes,
             precision=None if settings.narrow is None else settings.narrow.name, stopping=settings.stopping, loss=settings.loss,
             skipped_updates=int(carry["scaling"]["skipped"]) if carry["scaling"] is not None else 0,
+            watched=None if settings.watch is None else Watched(settings.watch, self.rows[i], settings.batch, self.points.n),
+            replay=self._replay(i),
         )  # fmt: skip
+
+    def _replay(self, i: int) -> Replay | None:
+        """How to make start `i` again."""
+        return Replay(self.nets, self.points, self.settings, self.seed, self.programs, False, i, self.rows[i])
 
 
 def wants_run(callback: Callable) -> bool:

@@ -24,9 +24,11 @@ from retrograde.train.metrics import columns, metrics_of
 from retrograde.train.program import Settings
 from retrograde.train.programs import Programs
 from retrograde.train.regularize import Penalty, check_regularization
+from retrograde.train.replay import told
 from retrograde.train.run import Run
 from retrograde.train.stepped import SteppedDriver
 from retrograde.train.stopping import EarlyStopping, get_stopping
+from retrograde.train.watch import Watch, check_watch
 
 MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its history buffer
 
@@ -62,6 +64,7 @@ def fit(
     checkpoint: Mapping | Checkpoints | None = None,
     target: str | Sequence[str] | None = None,
     chunk_rows: int | None = None,
+    watch: Sequence[str] | Watch | None = None,
 ) -> Run:
     """Train `net` on `data = (X, y)` and return a `Run`.
 
@@ -118,6 +121,9 @@ def fit(
     default 64 MiB), while native code trains on the chunk before, and shuffled within it. `chunk_rows` streams smaller data, too.
     See `docs/data.md`. `Every(n, f)` among the callbacks is called after each n updates.
 
+    watch: names of values, cotangents and parameters ("h1", "dl/df0", "dl/dΩ0", "update/0.weight") whose statistics are read out
+    of the program: for each epoch those of its first update, or what a `Watch` says, in `run.watched` (`docs/training.md`).
+
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     callbacks = check_arguments(net, dtype, callbacks)
@@ -148,6 +154,7 @@ def fit(
     stepped = given.streamed or any(isinstance(callback, Every) for callback in callbacks)
     recorded = {"target": target, "chunk_rows": chunk_rows, "sample_weight": points.weight is not None, "l1": l1, "l2": l2,
                 "penalty": penalty}  # fmt: skip
+    watch = check_watch(watch, stepped, precision)
     penalty = check_regularization(l1, l2, penalty, mixup, augment, partition(nets[0])[0])
     check = partial(_check_fit, loss_function, penalty)
     scores = metrics_of(metrics, train_metrics, loss_function, points, check(nets[0], points))
@@ -155,7 +162,7 @@ def fit(
         loss=loss_function, optimizer=optimizer, batch=given.batch, shuffle=bool(shuffle), length=min(int(epochs), MOST_EPOCHS),
         stopping=get_stopping(early_stopping, columns(scores, train_metrics, points.Xv is not None)),
         metrics=scores, train_metrics=bool(train_metrics), narrow=narrow,
-        penalty=penalty, mixup=mixup, augment=augment,
+        penalty=penalty, mixup=mixup, augment=augment, watch=watch,
     )  # fmt: skip
     place, source = get_folder(folder, checkpoint, resume)
     programs = compiled if isinstance(compiled, Programs) else Programs() if compiled else None
@@ -164,7 +171,7 @@ def fit(
         driver: Driver = SteppedDriver(nets, points, *how_long, stream=given.stream, held=given.held, check=check)
     else:
         driver = Driver(nets, points, *how_long)
-    return driver.run(source.all_progress if isinstance(source, Run) else source)
+    return told(driver.run(source.all_progress if isinstance(source, Run) else source))
 
 
 def _check_fit(loss: Callable, penalty: Penalty | None, net: Any, points: Data) -> Any:

@@ -175,7 +175,8 @@ class Folder:
         first, self.logged[i] = self.logged[i], len(start.rows["loss"])
         for e in range(first, self.logged[i]):
             updates, seconds = start.rows["updates"][e], start.rows["seconds"][e]
-            figures = {name: values[e] for name, values in start.rows.items() if name not in ("seen", "updates")}
+            shown = (name for name, values in start.rows.items() if name not in ("seen", "updates") and values.ndim == 1)
+            figures = {name: start.rows[name][e] for name in shown}
             figures["updates_per_second"] = updates / seconds if seconds else np.nan
             row: Row = {"start": i, "epoch": e + 1} if many else {"epoch": e + 1}
             yield row | {name: float(v) if np.isfinite(v) else None for name, v in figures.items()}

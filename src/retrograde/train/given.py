@@ -59,7 +59,7 @@ def gather(net: Any, data: Any, target: Any, weight: Any, validation: Any, dtype
     if isinstance(source, Pair):
         in_points = validation if fraction else held if isinstance(held, tuple) else None
         points = prepare((source.X, source.y), source.weight, in_points, dtype, how.seed)
-        held = held if isinstance(held, Stream) else None if points.Xv is None or points.yv is None else (points.Xv, points.yv)
+        held = held if isinstance(held, Stream) else points.held
         points = _with_held(points, held)
         if how.chunk_rows is None:
             batch = points.n if how.batch_size is None else min(how.batch_size, points.n)

@@ -50,23 +50,15 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
     on, is float32. A `penalty(trained, (x, y, weight))` is added to the loss.
     """
 
-    def loss_of(prediction: Any, y: Any, weight: Any) -> Any:
-        return loss(prediction, y) if weight is None else loss(prediction, y, sample_weight=weight)
-
     def whole(net: Any, x: Any, y: Any, weight: Any, key: Any, scaling: None = None) -> tuple:
-        def value_of(p: Any) -> tuple:
-            prediction, rest = run(p, x, key)
-            value = loss_of(prediction, y, weight)
-            return value if penalty is None else value + penalty(p, (x, y, weight)), rest
-
-        trained, run = _parts(net)
-        (value, rest), grads = value_and_grad(value_of, has_aux=True)(trained)
+        trained, _ = nn.partition(net)
+        (value, rest), grads = value_and_grad(objective(loss, penalty, net, weight, key), has_aux=True)(trained, x, y)
         return value, nn.combine(trained, rest), grads
 
     def mixed(net: Any, x: Any, y: Any, weight: Any, key: Any, scaling: Scaling | None = None) -> tuple:
         trained, run = _parts(net)
         prediction, pull, rest = vjp(reduced(lambda p: run(p, x, key), narrow), trained, has_aux=True, hold=narrow)
-        value, ct = value_and_grad(lambda f: loss_of(f, y, weight))(prediction)
+        value, ct = value_and_grad(lambda f: _weighed(loss, f, y, weight))(prediction)
         grads = pull(ct if scaling is None else tree.tree_map(lambda c: c * scaling["scale"], ct))[0]
         if scaling is not None:
             grads = tree.tree_map(lambda g: g / scaling["scale"], grads)
@@ -76,6 +68,22 @@ def make_gradient(loss: Callable, narrow: np.dtype | None, penalty: Callable | N
         return value, nn.combine(trained, rest), grads
 
     return whole if narrow is None else mixed
+
+
+def objective(loss: Callable, penalty: Callable | None, net: Any, weight: Any, key: Any) -> Callable:
+    """`f(trained, x, y) -> (loss, the rest of the network after that)`, of a batch: what training differentiates."""
+    run = _parts(net)[1]
+
+    def f(trained: Any, x: Any, y: Any) -> tuple:
+        prediction, rest = run(trained, x, key)
+        value = _weighed(loss, prediction, y, weight)
+        return value if penalty is None else value + penalty(trained, (x, y, weight)), rest
+
+    return f
+
+
+def _weighed(loss: Callable, prediction: Any, y: Any, weight: Any) -> Any:
+    return loss(prediction, y) if weight is None else loss(prediction, y, sample_weight=weight)
 
 
 def _parts(net: Any) -> tuple[Any, Callable]:

@@ -17,11 +17,12 @@ from retrograde import nn, random
 from retrograde import numpy as rnp
 from retrograde.control import scan
 from retrograde.optim.optimizers import end_epoch, wants_objective
-from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient
+from retrograde.train.gradient import chosen, first_scaling, guarded, make_gradient, objective
 from retrograde.train.metrics import Metric
 from retrograde.train.numbers import joined
 from retrograde.train.regularize import augmented, mixed, of_pairs
 from retrograde.train.stopping import EarlyStopping
+from retrograde.train.watch import Watch, values_of
 
 Carry = dict[str, Any]
 Row = dict[str, Any]
@@ -43,6 +44,19 @@ class Settings:
     penalty: Callable | None = None  # f(trained, (x, y, weight)) of a batch
     mixup: float | None = None
     augment: Callable | None = None
+    watch: Watch | None = None
+
+    def objective(self, net: Any, weight: Any, key: Any) -> Callable:
+        """`f(trained, x, y) -> loss` of a batch: what is differentiated, in the precision of the parameters."""
+        f = objective(of_pairs(self.loss) if self.mixup else self.loss, self.penalty, net, weight, key)
+        return lambda net, x, y: f(net, x, y)[0]
+
+    def regularized(self, points: Sequence[Any], key: Any) -> Sequence[Any]:
+        """A batch x, y, weight (or None) as an update sees it."""
+        x, y, weight = points
+        if self.augment is not None:
+            x = augmented(self.augment, x, key)
+        return (x, y, weight) if self.mixup is None else mixed(self.mixup, (x, y, weight), key)
 
 
 def start(params: Any, settings: Settings, key: np.ndarray) -> Carry:
@@ -84,10 +98,10 @@ def make_parts(settings: Settings) -> Parts:
     """The functions of a run with these settings."""
 
     gradient = make_gradient(of_pairs(settings.loss) if settings.mixup else settings.loss, settings.narrow, settings.penalty)
-    stopping, stalled = settings.stopping, getattr(settings.optimizer, "stalled", None)
+    stopping, watch, stalled = settings.stopping, settings.watch, getattr(settings.optimizer, "stalled", None)
 
     def update(inner: tuple, points: Sequence[Any], key: Any) -> tuple:
-        x, y, weight = regularized(points, key)
+        x, y, weight = settings.regularized(points, key)
         before, state, scaling, total, seen = inner
         value, net, grads = gradient(before, x, y, weight, key, scaling)
         trained, _ = nn.partition(net)
@@ -105,11 +119,16 @@ def make_parts(settings: Settings) -> Parts:
             net = chosen(good, net, before)
         return nn.combine(trained, net), state, scaling, total + value.astype(np.float64) * float(len(x)), seen + float(len(x))
 
-    def regularized(points: Sequence[Any], key: Any) -> Sequence[Any]:
-        x, y, weight = points
-        if settings.augment is not None:
-            x = augmented(settings.augment, x, key)
-        return (x, y, weight) if settings.mixup is None else mixed(settings.mixup, (x, y, weight), key)
+    def step(inner: tuple, points: Sequence[Any], key: Any, i: Any, steps: int) -> tuple[tuple, Any]:
+        """The update `i` of an epoch of so many, and what is watched of it."""
+        key = random.fold_in(key, i + 1)
+        seen = None if watch is None else watch.at(i, steps, lambda: look(watch.names, inner, points, key))
+        return update(inner, points, key), seen
+
+    def look(names: Sequence[str], inner: tuple, points: Sequence[Any], key: Any) -> list[Any]:
+        x, y, weight = settings.regularized(points, key)
+        f = settings.objective(inner[0], weight, key)
+        return values_of(names, f, inner[0], x, y, lambda: update(inner, points, key)[0])
 
     def epoch(carry: Carry, X: Any, y: Any, weight: Any, Xv: Any, yv: Any, limit: Any) -> tuple[Carry, Row]:
         n, batch = len(X), settings.batch
@@ -126,25 +145,28 @@ def make_parts(settings: Settings) -> Parts:
                 found = [v[a:b] for v in arrays]
             return found if weight is not None else [*found, None]
 
-        steps = np.arange(whole)
+        count = -(-n // batch)
         if batch >= n:
-            inner = update(inner, (X, y, weight), random.fold_in(key, 1))
-        elif order is not None:
-            rows = np.reshape(order[: whole * batch], (whole, batch))
-            inner, _ = scan(
-                lambda c, at: (update(c, points(at[0], 0, 0), random.fold_in(key, at[1] + 1)), None), inner, (rows, steps)
-            )
+            inner, seen = step(inner, (X, y, weight), key, 0, count)
         else:
-            given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
-            cut: list[Any] = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
-            cut = cut if weight is not None else [*cut, None]
-            inner, _ = scan(
-                lambda c, at: (update(c, at[0], random.fold_in(key, at[1] + 1)), None), inner, (tuple(cut), steps)
-            )
+            batches: Any
+            if order is not None:
+                batches = np.reshape(order[: whole * batch], (whole, batch))
+            else:
+                given = [v[: whole * batch] for v in (X, y, weight) if v is not None]
+                cut = [np.reshape(v, (whole, batch, *v.shape[1:])) for v in given]
+                batches = tuple(cut if weight is not None else [*cut, None])
+            inner, seen = scan(
+                lambda c, at: step(c, at[0] if order is None else points(at[0], 0, 0), key, at[1], count),
+                inner, (batches, np.arange(whole)),
+            )  # fmt: skip
         if rest and batch < n:
             tail = order[whole * batch :] if order is not None else None
-            inner = update(inner, points(tail, whole * batch, n), random.fold_in(key, whole + 1))
+            inner, last = step(inner, points(tail, whole * batch, n), key, whole, count)
+            seen = None if watch is None else np.concatenate([seen, last[None]])
         figures = _measured("", inner[0](X), y) if settings.train_metrics else {}
+        if watch is not None:
+            figures |= watch.rows(seen if batch < n else seen[None], count)
         new, row = finish(carry, inner, figures if Xv is None else figures | validate(inner[0], Xv, yv))
         new["stop"] = over(new, limit)
         return new, row

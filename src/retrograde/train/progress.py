@@ -34,7 +34,8 @@ def progress_bar(
 
         def show(done: int, history: dict[str, Any], speed: float) -> None:
             told, pace = "", f"{_thousands(speed)} upd/s"
-            for name in sorted(history, key=lambda name: first.index(name) if name in first else len(first)):
+            shown = [name for name in history if name in modes]  # what is watched is not
+            for name in sorted(shown, key=lambda name: first.index(name) if name in first else len(first)):
                 best = np.nanmax if modes[name] == "max" else np.nanmin
                 figure = f"{_short(name)} {best(history[name][..., -1]):.3g}"
                 if len(told) + len(figure) + len(pace) <= room:

@@ -79,7 +79,7 @@ def _fitted(found: Mapping[str, np.ndarray], template: Any, columns: Sequence[st
     if odd:
         name = odd[0].removeprefix("carry.")
         raise ModelError(f"resume: that run was of other settings: only one of it and this one has {name!r}. Give "
-                         " the same network, optimizer, validation, metrics and early_stopping")  # fmt: skip
+                         " the same network, optimizer, validation, metrics, watch and early_stopping")  # fmt: skip
     for name, leaf in wanted.items():
         if carry[name].shape != leaf.shape or carry[name].dtype != leaf.dtype:
             raise ModelError(f"resume: {name.removeprefix('carry.')} is {carry[name].dtype} {carry[name].shape} in that run, "
@@ -100,7 +100,7 @@ def _of_file(source: Any) -> list[dict[str, np.ndarray]]:
         start, _, rest = name.partition(".")
         starts.setdefault(start, {})[rest] = values
     for held in starts.values():
-        lengths = {values.shape for name, values in held.items() if name.startswith("rows.")}
+        lengths = {values.shape[:1] for name, values in held.items() if name.startswith("rows.")}
         epoch = held.get("carry.epoch", np.int64(-1))
         if lengths != {(int(epoch),)} or np.shape(held.get("begun", NOT_BEGUN)) != np.shape(NOT_BEGUN):
             raise ModelFileError(f"{Path(source)} holds a damaged run; a run to go on with is written by run.save(path)")

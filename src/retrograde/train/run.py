@@ -43,6 +43,8 @@ class Run:
     progress: Any = field(default=None, repr=False)
     stopping: Any = None
     loss: Any = field(default=None, repr=False)
+    watched: Any = field(default=None, repr=False)
+    replay: Any = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
@@ -101,6 +103,8 @@ class Run:
             scores = sorted(run.score for run in self.starts)
             spread = f"from {scores[0]:.6g} to {scores[-1]:.6g}, the median {scores[len(scores) // 2]:.6g}"
             lines.append(("starts", f"{len(self.starts):,}; their losses run {spread}; kept: that of seed {self.seed}"))
+        if self.diverged is not None:
+            lines.append(("diverged", f"the loss is not finite in epoch {self.diverged}; run.diagnose() says where that began"))
         if self.interrupted:
             lines.append(("interrupted", "by Ctrl-C; the last epoch may be a part"))
         width = max(len(name) for name, _ in lines)
@@ -128,6 +132,39 @@ class Run:
         if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(whole)):
             raise ModelError(f"ensemble(k) averages the best k starts whose score is finite, 1 to {len(whole)}; k is {k!r}")
         return Ensemble.of([run.model for run in whole[:k]], average_for(self.loss))
+
+    def explore(self, step: int = -1) -> Any:
+        """The `Record` of an update, from 0 on (a negative one counts from the last): its parameters, batch and random numbers.
+
+        The run is made again up to there, so it holds the points that it was given, not a copy; `run.replay = None` lets them go.
+        Epochs before that of the update come to the same bits; within it the last bit of a sum may be rounded otherwise. A mixed
+        precision's pass is shown in float32. Raises `ModelError` for points of a stream, and where data were changed meanwhile.
+        """
+        return self._again.explore(step)
+
+    def batch(self, step: int = -1) -> np.ndarray:
+        """The rows of an update's points, in the data that were given to `fit`."""
+        return self._again.batch(step)
+
+    def diagnose(self) -> list[str]:
+        """Of a loss that is not finite: which update made the first such number, in which step, of which row of the data, where.
+
+        Else what is wrong with the last update, as `Record.diagnose` says it; an empty list where nothing is.
+        """
+        return self._again.diagnose()
+
+    @property
+    def diverged(self) -> int | None:
+        """The first epoch whose loss is not finite, from 1 on; None where all are."""
+        bad = np.flatnonzero(~np.isfinite(self.history["loss"]))
+        return int(bad[0]) + 1 if bad.size else None
+
+    @property
+    def _again(self) -> Any:
+        if self.replay is None:
+            raise ModelError("this run does not hold its points, so no update of it can be opened: they came as a stream, or "
+                             "they were let go. Train on arrays in memory, by rg.fit")  # fmt: skip
+        return self.replay
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
         """Write the model with optimizer states, random keys and histories, of all starts: `fit(..., resume=path)` goes on.

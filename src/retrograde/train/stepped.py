@@ -23,6 +23,7 @@ from retrograde.train.given import again
 from retrograde.train.numbers import joined, split
 from retrograde.train.outside import Outside
 from retrograde.train.program import Carry, make_parts
+from retrograde.train.replay import Replay
 from retrograde.train.resume import NOT_BEGUN, Begun, Progress
 from retrograde.train.run import Run
 from retrograde.train.segment import make_many, make_segment, make_single
@@ -260,6 +261,12 @@ class SteppedDriver(Driver):
             return run
         return replace(run, points=int(self.rows[i]["seen"].max()), batch_size=self.stream.batch or 0)
 
+    def _replay(self, i: int) -> Replay | None:
+        if self.stream is not None or isinstance(self.held, Stream):
+            return None  # a stream's points are gone
+        return replace(super()._replay(i), stepped=True)  # type: ignore[type-var]
+
+
 
 def _inner(carry: Carry, begun: Begun = NOT_BEGUN) -> tuple:
     """What the first update takes, or the one after those of an epoch that was begun."""
@@ -270,6 +277,7 @@ def _begun(start: Progress, inner: tuple, place: _Place) -> Progress:
     params, state, scaling, loss, seen = inner
     carry = start.carry | {"params": params, "state": state, "scaling": scaling}
     return Progress(carry, start.rows, Begun(place.updates, float(loss), float(seen), place.seconds))
+
 
 
 def _permuted(n: int, key: np.ndarray) -> Any:

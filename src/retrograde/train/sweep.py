@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograde.errors import ModelError, RetrogradeError
+from retrograde.errors import DivergenceWarning, ModelError, RetrogradeError
 from retrograde.train.data import check_whole
 from retrograde.train.programs import Programs
 from retrograde.train.run import Run
@@ -120,7 +121,9 @@ def _tried(
     trial = Trial(number, parameters, own)
     began = time.perf_counter()
     try:
-        result = train(**parameters, **given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # it is the trial's state
+            result = train(**parameters, **given)
     except Exception as error:
         if number == 0 and not isinstance(error, RetrogradeError):
             raise
