@@ -79,8 +79,8 @@ def test_small_work_stays_on_one_thread():
 
 def test_a_table_costs_what_is_picked_from_it():
     """Counted whole, a table of some thousand points made every small network look large enough to share."""
-    at = RNG.integers(0, 100, 64)
-    picked = [rg.jit(lambda x: np.take(x, at, axis=0) * 2.0).lower(np.ones((n, 8))) for n in (100, 1_000_000)]
+    at = RNG.integers(0, 2_000, 1_000)
+    picked = [rg.jit(lambda x: np.take(x, at, axis=0) * 2.0).lower(np.ones((n, 8))) for n in (2_000, 1_000_000)]
     small, large = ([work_of(64)(eq).ns for eq in c.graph.equations if eq.primitive.name == "fused"] for c in picked)
     assert small == large != []
 
