@@ -29,7 +29,7 @@ def default_threads():
 def alone(request, monkeypatch):
     """After each step of the team so many are done by its first thread."""
     monkeypatch.setenv("RETROGRADE_CACHE", "0")
-    monkeypatch.setattr(pace, "steps_alone", lambda b, *_: ir.Constant(I64, request.param))
+    monkeypatch.setattr(pace, "steps_alone", lambda b, *found: (ir.Constant(I64, request.param), found[-1]))
     return request.param
 
 
@@ -37,30 +37,44 @@ def alone(request, monkeypatch):
 def rule():
     """`steps_alone` as a function of numbers."""
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(I64, [I64] * 5), "main")
+    function = ir.Function(module, ir.FunctionType(I64, [I64] * 5 + [ir.PointerType()]), "main")
     b = ir.IRBuilder(function.append_basic_block())
-    b.ret(pace.steps_alone(b, *function.args))
+    steps, saved = pace.steps_alone(b, *function.args[:5])
+    b.store(saved, function.args[5])
+    b.ret(steps)
     native = NativeModule(compile_ir(str(module)))
-    call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)(native.address("main"))
-    return lambda took, waited, owed=0, known=pace.UNKNOWN, threads=2: (native, call(took, waited, owed, known, threads))[1]
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5, ctypes.c_void_p)(native.address("main"))
+
+    def of(took, waited, *, known=pace.UNKNOWN, threads=2, saved=0):
+        found = ctypes.c_int64(0)
+        return call(took, waited, known, threads, saved, ctypes.addressof(found)), found.value, native
+
+    return lambda *args, **kwargs: of(*args, **kwargs)[:2]
 
 
-def test_who_seldom_waits_stays_with_the_team(rule):
-    assert rule(1000, 0) == rule(1000, 400) == rule(1000, 500) == 0
-    assert rule(1000, 900, threads=10) == 0, "alone it may take ten times its own work"
-    assert rule(1000, 400, known=1800) == 0
+def test_a_team_that_saves_time_stays_together(rule):
+    assert rule(1000, 100) == (0, 800) and rule(1000, 500) == (0, 0)
+    assert rule(1000, 900, threads=10) == (0, 0), "alone it may take ten times its own work"
+    assert rule(1000, 400, known=1100) == (0, 100)
+    assert rule(1000, 900, saved=10_000)[0] == 0, "one slow step does not part a team that saved more"
 
 
 def test_the_loss_is_a_sixteenth_of_the_time_alone(rule):
-    steps = rule(10_000, 9_900)
-    assert steps == 16 * (10_000 - 2 * 100) // 200 + 1
-    assert rule(10_000, 9_900, owed=5_000) > steps and rule(10_000, 9_900, known=100) > steps
-    assert rule(1000, 400, known=900) == 2, "alone it took less than twice its own work"
+    assert rule(10_000, 9_900) == (16 * (10_000 - 2 * 100) // 200 + 1, 0)
+    assert rule(10_000, 9_900, saved=-5_000)[0] > rule(10_000, 9_900)[0] > rule(10_000, 9_900, saved=5_000)[0] > 0
+    assert rule(1000, 400, known=900) == (2, 0), "alone it took less than twice its own work"
+
+
+def test_what_was_saved_long_ago_is_forgotten(rule):
+    saved = 0
+    for _ in range(20_000):
+        saved = rule(1000, 100, saved=saved)[1]
+    assert 500 * 800 < saved < 2000 * 800
 
 
 @pytest.mark.parametrize("took, waited", [(0, 0), (5, 5), (5, 9), (0, 10**15), (10**15, 10**15)])
 def test_a_clock_that_is_odd_does_no_harm(rule, took, waited):
-    assert rule(took, waited) >= 0
+    assert rule(took, waited)[0] >= 0 and rule(took, waited, known=0)[0] >= 0
 
 
 def counted(x):

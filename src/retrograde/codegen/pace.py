@@ -1,10 +1,12 @@
 """The pace of a shared loop: steps that a team does together, and stretches that its first thread does alone.
 
 While a core is busy with another process, the thread that waits for it is late at every barrier, and a short step takes many
-times as long on a team as on one thread. The first thread's share of everything is the largest, so alone it would take no more
-than its own work times the number of threads, nor, once it has been alone, than it took then. A step that took longer, by the
-processor's clock, is followed by so many that the first thread does alone that the time lost is a sixteenth of theirs;
-meanwhile the others sleep at a barrier. Then all try again. The bits of the results do not depend on it: no sum is ever split.
+times as long on a team as on one thread. So the first thread keeps an account, by the processor's clock, of what the team saves
+and loses: the time that it would take alone, less that which the step took. The former is what it last took alone, or its own
+work times the number of threads if that is less, as its share of everything is the largest. Where all that was saved lately is
+lost, it goes on alone for sixteen times what is lost beyond that, while the others sleep at a barrier. Then all try again. So a
+team is not much slower than one thread, and a short disturbance changes nothing. The bits of the results do not depend on it:
+no sum is ever split.
 """
 
 from __future__ import annotations
@@ -19,23 +21,26 @@ from retrograde.codegen.team import AGREED_ALONE, ALONE, NEXT, WAITED, Team, bar
 
 ENDED = -1  # in place of the next step
 UNKNOWN = 2**62  # ticks
-AMORTIZED = 16  # times what a slow step lost is to be spent alone
+AMORTIZED = 16  # times what a team lost is to be spent alone
+FORGET = 10  # what a team saved counts for about 2**FORGET steps
+ASK, ANSWER = 256, 2  # after so many steps of a team the first thread tries what it takes alone, for so many
 
 
 def steps_alone(
-    b: ir.IRBuilder, took: ir.Value, waited: ir.Value, owed: ir.Value, known: ir.Value, threads: ir.Value
-) -> ir.Value:
-    """How many steps the first thread is to do alone after one of the team: none if alone it would not have taken less.
+    b: ir.IRBuilder, took: ir.Value, waited: ir.Value, known: ir.Value, threads: ir.Value, saved: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """How many steps the first thread is to do alone after one of the team, and what the team has `saved` then.
 
-    In ticks: the step took so long, of which the first thread waited, after a time that is still owed; alone it took `known`.
+    In ticks: the step took so long, of which the first thread waited; alone it took `known`.
     """
-    one = ir.Constant(I64, 1)
-    own = b.sub(took, waited)
-    most = b.mul(b.select(b.icmp_signed(">", own, one), own, one), threads)
+    zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
+    most = b.mul(b.sub(took, waited), threads)
     alone = b.select(b.icmp_signed("<", most, known), most, known)
-    lost = b.add(b.sub(took, alone), owed)
-    steps = b.add(b.sdiv(b.mul(lost, ir.Constant(I64, AMORTIZED)), alone), one)
-    return b.select(b.icmp_signed(">", took, alone), steps, ir.Constant(I64, 0))
+    alone = b.select(b.icmp_signed(">", alone, one), alone, one)  # a clock may stand still, or be set back
+    saved = b.sub(b.add(b.sub(saved, b.ashr(saved, ir.Constant(I64, FORGET))), alone), took)
+    lost = b.icmp_signed("<", saved, zero)
+    steps = b.add(b.sdiv(b.mul(b.neg(saved), ir.Constant(I64, AMORTIZED)), alone), one)
+    return b.select(lost, steps, zero), b.select(lost, zero, saved)
 
 
 class Pace:
@@ -43,9 +48,10 @@ class Pace:
 
     def __init__(self, k: KernelEmitter, cells: ir.Value, team: Team):
         self.k, self.b, self.cells, self.whole = k, k.b, cells, team
-        self.left, self.began, self.waited, self.owed, self.known = (k.alloca(I64) for _ in range(5))
-        with self.b.goto_entry_block():
-            self.b.store(k.index(UNKNOWN), self.known)  # of an outer loop's earlier step, too
+        self.left, self.began, self.waited, self.known, self.saved, self.asked = (k.alloca(I64) for _ in range(6))
+        with self.b.goto_entry_block():  # what an outer loop's earlier step has found stays known
+            for slot, value in ((self.known, UNKNOWN), (self.saved, 0), (self.asked, 0)):
+                self.b.store(k.index(value), slot)
         self.leave = self.b.append_basic_block("leave")  # where to go to end the loop within a step
         self.team = team
 
@@ -55,7 +61,7 @@ class Pace:
         header, body, rejoin, after = map(b.append_basic_block, ("steps", "step", "rejoin", "after_steps"))
         b.store(zero, self.left)
         self._meet()  # whoever slept at the barrier before this one is awake now
-        self._start(zero)
+        self._start()
         before = b.block
         b.branch(header)
         b.position_at_end(header)
@@ -87,17 +93,25 @@ class Pace:
                 with alone:
                     b.store(took, self.known)
                 with together:
-                    waited = b.sub(self._load(WAITED), b.load(self.waited, typ=I64))
-                    owed, known = b.load(self.owed, typ=I64), b.load(self.known, typ=I64)
-                    self._store(ALONE, steps_alone(b, took, waited, owed, known, self.whole.threads))
-            self._start(self.k.index(0))
+                    self._store(ALONE, self._wanted(took))
+            self._start()
 
-    def _start(self, owed: ir.Value) -> None:
-        """A step begins now, and so much time was lost before it."""
-        b = self.b
-        b.store(clock(b), self.began)
-        b.store(self._load(WAITED), self.waited)
-        b.store(owed, self.owed)
+    def _wanted(self, took: ir.Value) -> ir.Value:
+        """How many steps to do alone after one of the team that took so long."""
+        b, zero = self.b, self.k.index(0)
+        known = b.load(self.known, typ=I64)
+        waited = b.sub(self._load(WAITED), b.load(self.waited, typ=I64))
+        wanted, saved = steps_alone(b, took, waited, known, self.whole.threads, b.load(self.saved, typ=I64))
+        asked = b.add(b.load(self.asked, typ=I64), self.k.index(1))
+        b.store(saved, self.saved)
+        b.store(asked, self.asked)
+        ask = b.and_(b.icmp_signed("==", asked, self.k.index(ASK)), b.icmp_signed("==", known, self.k.index(UNKNOWN)))
+        return b.select(b.and_(ask, b.icmp_signed("==", wanted, zero)), self.k.index(ANSWER), wanted)
+
+    def _start(self) -> None:
+        """A step begins now."""
+        self.b.store(clock(self.b), self.began)
+        self.b.store(self._load(WAITED), self.waited)
 
     def _turn(self, alone: ir.Value, onward: ir.Value, header: ir.Block, rejoin: ir.Block) -> list[ir.Block]:
         """Behind a step, on to the next one or to the barrier where the team meets again; returns what goes to the header."""
@@ -133,8 +147,9 @@ class Pace:
         b.position_at_end(awake)
         began = clock(b)
         self._meet()
+        b.store(b.sub(b.load(self.saved, typ=I64), b.sub(clock(b), began)), self.saved)
         b.store(self.k.index(0), self.left)
-        self._start(b.sub(clock(b), began))
+        self._start()
         b.branch(header)
         return step
 
