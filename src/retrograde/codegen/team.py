@@ -17,7 +17,7 @@ from llvmlite import ir
 I8, I32, I64, PTR = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.PointerType()
 STOP, PROGRESS, ARRIVED, GENERATION, AGREED = 0, 64, 128, 192, 256  # bytes in the cells, a cache line each
 AGREED_ALONE = AGREED + 8
-WAITED, ALONE, NEXT = 320, 328, 336  # written by the first thread: how long it waited, steps it will do alone, where all meet again
+WAITED, ALONE, NEXT = 320, 328, 336  # the first thread's: how long it waited, steps it will do alone, where all meet again
 SPINS, YIELDS, NAP_US = 300, 200, 50
 
 
@@ -106,10 +106,13 @@ def barrier(module: ir.Module) -> ir.Function:
 
 
 def clock(b: ir.IRBuilder) -> ir.Value:
-    """Ticks of the processor's clock, which differ in length between processors; 0 where it has none that programs may read."""
-    names = {"x86_64": "readcyclecounter", "amd64": "readcyclecounter", "aarch64": "readsteadycounter", "arm64": "readsteadycounter"}
-    name = names.get(platform.machine().lower())
-    return ir.Constant(I64, 0) if name is None else b.call(_external(b.module, f"llvm.{name}", I64, []), [])
+    """Ticks of the processor's clock, of whatever length; 0 where it has none that programs may read."""
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        return b.call(_external(b.module, "llvm.readcyclecounter", I64, []), [])
+    if machine in ("aarch64", "arm64"):
+        return b.call(_external(b.module, "llvm.readsteadycounter", I64, []), [])
+    return ir.Constant(I64, 0)
 
 
 def _pause(b: ir.IRBuilder) -> None:
