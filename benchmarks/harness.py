@@ -25,7 +25,7 @@ sys.path.insert(0, str(SOURCE))
 LIMIT = "limit"  # the peer that is the machine's limit
 ASIDE = {LIMIT, "products", "products-1"}  # beside the peers in a table, but nobody's training
 STEERING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose the kernels of OpenBLAS, which is in NumPy and SciPy
-PAUSE = 0.02  # seconds before a timing, for the idle threads of the peer before it to go to sleep
+PAUSE = 0.2  # seconds before a timing: idle threads of OpenBLAS and OpenMP spin for up to 0.1 s after a peer's turn
 
 
 class Missing(Exception):

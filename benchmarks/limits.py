@@ -130,7 +130,7 @@ def barrier_times(threads: int, rounds: int) -> list[float]:
 
     def run() -> float:
         cells = Cells()
-        return together(lambda i: call(cells.address, threads, count), threads)
+        return together(lambda i: call(cells.address, i, threads, count), threads)
 
     run()
     return [1e6 * run() / count for _ in range(rounds)]

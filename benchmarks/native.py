@@ -116,15 +116,15 @@ def copy() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def barriers() -> Any:
-    """f(address of a run's cells, threads, count): meets the others `count` times, as threads of a compiled program do."""
+    """f(address of a run's cells, thread, threads, count): meets the others `count` times, as a compiled program's threads do."""
 
-    def emit(b: ir.IRBuilder, cells: ir.Value, threads: ir.Value, count: ir.Value) -> None:
+    def emit(b: ir.IRBuilder, cells: ir.Value, thread: ir.Value, threads: ir.Value, count: ir.Value) -> None:
         wait = barrier(b.module)
 
         def body(b: ir.IRBuilder, _: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-            b.call(wait, [cells, threads])
+            b.call(wait, [cells, thread, threads])
             return carried
 
         loop(b, I64(0), count, 1, body)
 
-    return compile_loop([PTR, I64, I64], emit)
+    return compile_loop([PTR, I64, I64, I64], emit)

@@ -24,10 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import Row, quartiles, run_script
+from harness import PAUSE, Row, quartiles, run_script
 
 UNIT = "ms"
-CALM = 0.2  # seconds before a fit: OpenBLAS's threads spin for 0.1 s after a product, in the way of whoever comes next
 NAMES = {
     "retrograde": "retrograde.sklearn", "sklearn": "sklearn.neural_network",
     "retrograde-f32": "retrograde.sklearn, float32", "sklearn-f32": "sklearn.neural_network, float32",
@@ -105,7 +104,7 @@ def fitted(peer: str, problem: Problem, parts: Sequence[np.ndarray], seed: int) 
     model = getattr(place, problem.estimator)(max_iter=problem.epochs, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        time.sleep(CALM)
+        time.sleep(PAUSE)
         begun = time.perf_counter()
         model.fit(X, y)
         fit = time.perf_counter() - begun

@@ -8,6 +8,7 @@ import pytest
 
 import retrograde as rg
 from retrograde import nn, optim
+from retrograde.codegen.work import work_of
 from retrograde.errors import DataError
 from retrograde.tree import tree_leaves
 
@@ -74,6 +75,14 @@ def test_small_work_stays_on_one_thread():
     x = np.ones((8, 8), np.float32)
     compiled = rg.jit(lambda x: np.tanh(x @ x)).lower(x)
     assert not compiled.sharing and "threads: one" in str(compiled)
+
+
+def test_a_table_costs_what_is_picked_from_it():
+    """Counted whole, a table of some thousand points made every small network look large enough to share."""
+    at = RNG.integers(0, 2_000, 1_000)
+    picked = [rg.jit(lambda x: np.take(x, at, axis=0) * 2.0).lower(np.ones((n, 8))) for n in (2_000, 1_000_000)]
+    small, large = ([work_of(64)(eq).ns for eq in c.graph.equations if eq.primitive.name == "fused"] for c in picked)
+    assert small == large != []
 
 
 def test_a_loop_with_exit_ends_at_the_same_step_for_all():

@@ -21,6 +21,7 @@ from retrograde.codegen.convolution import convolution_scratch, emit_convolution
 from retrograde.codegen.half import define_truncation, needs_truncation
 from retrograde.codegen.kernel import KernelEmitter
 from retrograde.codegen.loops import emit_fused
+from retrograde.codegen.pace import Pace
 from retrograde.codegen.products import describe_product, emit_finished, emit_product, finished_scratch, product_scratch
 from retrograde.codegen.scalar import I8, I64, PTR, constant, memory_type
 from retrograde.codegen.straight import emit_rows, emit_straight
@@ -256,7 +257,7 @@ class _Module:
                 yield
 
     def _barrier(self) -> None:
-        self.b.call(barrier(self.module), [self.cells, self.team.threads])
+        self.b.call(barrier(self.module), [self.cells, self.team.thread, self.team.threads])
 
     def _view(self, scope: _Scope, atom: Atom) -> View:
         if isinstance(atom, Literal):
@@ -369,23 +370,38 @@ class _Module:
                         k.fill(self._slice(y, turn(step)), 0)
         if sharing is not None:
             self._barrier()
-        after = b.append_basic_block("after_scan")
-        for step in k.count(end, begin):
-            if params["exit"] is not None:
-                ended = k.load(carry[params["exit"]], ())
-                if sharing is not None:
-                    self._barrier()  # all have read the word before the step may write it
-                self._branch_if(ended, after)
-            i = turn(step)
-            inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
-            outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
-            inner = _Scope(loop.plan, sharing, arena, inputs, outputs, loop.depth)
-            self._graph(body, inner)
-            self._next_carry(inner, body, carry)
-            if may_stop:
-                self._poll(inner, after, count=scope.depth == 0 and n_carry > 0)
-        b.branch(after)
-        b.position_at_end(after)
+        pace = Pace(k, self.cells, self.team) if sharing is not None else None
+        after = b.append_basic_block("after_scan") if pace is None else pace.leave
+        for step in k.count(end, begin) if pace is None else pace.steps(k.index(begin), k.index(end)):
+            with self._team_of(pace):
+                if params["exit"] is not None:
+                    ended = k.load(carry[params["exit"]], ())
+                    if sharing is not None:
+                        self._barrier()  # all have read the word before the step may write it
+                    self._branch_if(ended, after)
+                i = turn(step)
+                inputs = [*consts, *carry, *(self._slice(x, i) for x in xs)]
+                outputs: list[View | None] = [None] * n_carry + [self._slice(y, i) for y in ys]
+                inner = _Scope(loop.plan, sharing, arena, inputs, outputs, loop.depth)
+                self._graph(body, inner)
+                if pace is not None:
+                    pace.judge()
+                self._next_carry(inner, body, carry)
+                if may_stop:
+                    self._poll(inner, after, count=scope.depth == 0 and n_carry > 0)
+        if pace is None:
+            b.branch(after)
+            b.position_at_end(after)
+
+    @contextmanager
+    def _team_of(self, pace: Pace | None) -> Iterator[None]:
+        """What is emitted here is done by the team that does a step of the loop."""
+        args, team = self.args, self.team
+        if pace is not None:
+            self.team = pace.team
+            self.args = (*args[:4], self.team.thread, self.team.threads)
+        yield
+        self.args, self.team = args, team
 
     def _branch(
         self, eq: Equation, scope: _Scope, operands: list[View], results: list[View], arena: ir.Value, shared: bool
@@ -442,8 +458,11 @@ class _Module:
             with self._alone(scope):
                 counter = cell(b, self.cells, PROGRESS)
                 b.atomic_rmw("add", counter, self.k.index(1), "monotonic")
-        seen = STOP if scope.sharing is None else AGREED
-        word = b.load_atomic(cell(b, self.cells, seen), "monotonic", 8, typ=I64)
+        seen = cell(b, self.cells, STOP)
+        if scope.sharing is not None:  # where several look, they look at what they agreed on
+            several = b.icmp_signed(">", self.team.threads, self.k.index(1))
+            seen = b.select(several, cell(b, self.cells, AGREED), seen)
+        word = b.load_atomic(seen, "monotonic", 8, typ=I64)
         self._branch_if(b.icmp_signed("!=", word, self.k.index(0)), after)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from retrograde.codegen.convolution import convolution_scratch
 from retrograde.codegen.loops import space_of
 from retrograde.codegen.products import finished_scratch, product_scratch
-from retrograde.ir import Equation, Graph
+from retrograde.ir import Equation, Graph, Var
 from retrograde.ops.control import by_rows, fused, product, straight
 from retrograde.ops.convolve import convolve
 from retrograde.ops.matmul import matmul
@@ -33,7 +33,7 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
         moved = sum(a.type.nbytes for a in (*eq.inputs, *eq.outputs)) / BYTES_PER_NS
         if eq.primitive is matmul:
             flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-            rate = 6.4 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: two thirds of two FMAs at 2.4 GHz
+            rate = 12.8 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: four fifths of two FMAs at 4 GHz
             return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is product:
             first, *_, nest = map(work, eq.params["body"].equations)
@@ -47,6 +47,8 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             body: Graph = eq.params["body"]
             per_ns = vector_bytes / 2
             flops = sum(_flops(inner) for inner in body.equations)
+            read = sum(_bytes_read(body, v) for v in body.inputs)
+            moved = (read + sum(o.type.nbytes for o in eq.outputs)) / BYTES_PER_NS
             return Work(CALL_NS + max(flops / per_ns, moved), _has_free_axis(body), 0)
         if eq.primitive is by_rows:
             steps = sum(_flops(inner) for inner in eq.params["body"].equations) * eq.params["length"]
@@ -62,6 +64,14 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
 def _flops(eq: Equation) -> float:
     counted = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
     return max(counted, math.prod(eq.outputs[0].type.shape))
+
+
+def _bytes_read(body: Graph, operand: Var) -> float:
+    """How much of an operand a loop nest reads: all, but of a table that it only picks elements from what it picks."""
+    readers = [eq for eq in body.equations if operand in eq.inputs]
+    if any(eq.primitive.lowering != "element" for eq in readers):
+        return operand.type.nbytes
+    return min(operand.type.nbytes, sum(map(_flops, readers)) * operand.type.dtype.itemsize)
 
 
 def _has_free_axis(body: Graph) -> bool:

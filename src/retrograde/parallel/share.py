@@ -19,9 +19,9 @@ from retrograde.ir.layout import aligned
 from retrograde.ops.branch import branch
 from retrograde.ops.control import scan
 
-SHARE_NS = 6_000  # an equation shorter than this is not worth a barrier
+SHARE_NS = 4_000  # an equation shorter than this is not worth a barrier
 BARRIER_NS = 1_500  # measured: 60 to 350 ns when nobody is late; then each reads from afar what the other wrote
-STEP_NS = 25_000  # nor is a step of a loop shorter than this: two free cores would gain little, a busy one would lose much
+STEP_NS = 12_000  # nor is a step of a loop shorter than this: two free cores would gain little, a busy one would lose much
 START_NS = 60_000  # to wake the team up for one call
 UNKNOWN_STEPS = 100  # of a while loop
 GAIN = 0.8  # a shared loop must take less than this part of the time alone

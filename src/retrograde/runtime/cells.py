@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 STOP, PROGRESS = 0, 8  # in 8-byte words: each on a cache line of its own
-WORDS = 40  # with those of the barrier: arrived, generation, agreed
+WORDS = 48  # with those of the barrier and of the pace of shared loops (`codegen/team.py`)
 
 
 class Cells:
