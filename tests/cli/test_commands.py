@@ -155,7 +155,7 @@ def test_five_rows_are_enough(tmp_path):
         (["-t", "buys", "--validation", "1.5"], "--validation is a share"),
         (["-t", "buys", "--dropout", "1"], "--dropout must be"),
         (["-t", "buys", "--out", "/no/such/folder/m"], "there is no folder"),
-        (["-t", "spend", "--optimizer", "sgd", "--lr", "1e20", "--quiet"], "training diverged"),
+        (["-t", "spend", "--optimizer", "sgd", "--lr", "1e20", "--quiet"], "training diverged: update "),
         (["-t", "id"], "classes in 240 rows"),
         (["-t", "buys", "--drop", "age,city,member,spend"], "no column to predict 'buys' from"),
         ([], "Missing option '--target'"),

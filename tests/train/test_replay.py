@@ -164,6 +164,9 @@ def test_the_row_that_made_the_first_nan(validation):
     update = next(step for step in range(5) if bad in run.batch(step))
     assert said.startswith(f"update {update} ({update + 1} of ") and f"row {bad} of the data" in said
     assert "NaN is first made in step l" in said and "by log of" in said and "test_replay.py" in said
+    assert f"row {bad + 7} of the data" in run.diagnose(rows=np.arange(40) + 7)[0]
+    with pytest.raises(ModelError, match="here are 3"):
+        run.diagnose(rows=np.arange(3))
     assert run.diverged == 1 and "not finite in epoch 1" in run.summary()
 
 

@@ -35,6 +35,7 @@ class Prepared:
     y: np.ndarray
     x_test: np.ndarray
     test_values: np.ndarray
+    rows: np.ndarray  # of the training rows, in the table, from 1
 
     def describe(self, network: str) -> list[tuple[str, str]]:
         """What was understood of the table, by names."""
@@ -73,7 +74,7 @@ def prepare(options: Mapping[str, Any]) -> Prepared:
     return Prepared(
         table, target, preprocessor, dropped, usual(target, values[train]),
         preprocessor.transform(kept), target.encode(values[train]),
-        preprocessor.transform({n: c[test] for n, c in columns.items()}), values[test],
+        preprocessor.transform({n: c[test] for n, c in columns.items()}), values[test], train + 1,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def train_table(options: dict[str, Any]) -> Answer:
         warnings.simplefilter("ignore", DivergenceWarning)  # it is an error here
         run = rg.fit(net, (prepared.x, prepared.y), progress=not options["quiet"], **how)
     if not np.isfinite(run.history["loss"][-1]):
-        raise ModelError(f"training diverged: the loss became {run.history['loss'][-1]}; try a smaller --lr")
+        raise ModelError(f"training diverged: {run.diagnose(prepared.rows)[0]}; try a smaller --lr")
     if not options["quiet"]:
         print(f"\n{run.summary()}\n")
     return _finish(options, places, prepared, run)

@@ -84,6 +84,13 @@ class Replay:
         taken = self._taken(step)
         return taken if self.points.rows is None else self.points.rows[taken]
 
+    def numbered(self, rows: Any) -> Replay:
+        """The same, with rows of the data told by these numbers."""
+        places = np.arange(self.points.n) if self.points.rows is None else self.points.rows
+        if len(rows) <= places[-1]:
+            raise ModelError(f"rows are the numbers of all {places[-1] + 1} or more points given to fit; here are {len(rows)}")
+        return replace(self, points=replace(self.points, rows=np.asarray(rows)[places]))
+
     def explore(self, step: int) -> Record:
         """The record of one update: the parameters before it, its batch, its random key."""
         epoch, own = self._place(step)

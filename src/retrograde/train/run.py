@@ -146,12 +146,13 @@ class Run:
         """The rows of an update's points, in the data that were given to `fit`."""
         return self._again.batch(step)
 
-    def diagnose(self) -> list[str]:
+    def diagnose(self, rows: Any = None) -> list[str]:
         """Of a loss that is not finite: which update made the first such number, in which step, of which row of the data, where.
 
-        Else what is wrong with the last update, as `Record.diagnose` says it; an empty list where nothing is.
+        Else what is wrong with the last update, as `Record.diagnose` says it; an empty list where nothing is. `rows` are the
+        numbers by which the rows of the data are told; by default 0, 1, ...
         """
-        return self._again.diagnose()
+        return (self._again if rows is None else self._again.numbered(rows)).diagnose()
 
     @property
     def diverged(self) -> int | None:
