@@ -28,7 +28,8 @@ def record_html(record: Record) -> str:
     """Forward and backward pass as a table; what is wrong, what is reused and what is held below it."""
     parts = [f"<style>{_STYLE}</style><div class='retrograde'><table>"]
     parts.append(f"<caption>{escape(record.title)}: {escape(record.loss_name)} = {record.loss:.6g}</caption>")
-    parts.append("<thead><tr><th scope='col'>name<th scope='col'>formula<th scope='col' class='number'>shape<th scope='col' class='number'>value</tr></thead>")
+    parts.append("<thead><tr><th scope='col'>name<th scope='col'>formula")
+    parts.append("<th scope='col' class='number'>shape<th scope='col' class='number'>value</tr></thead>")
     for backward in (False, True):
         parts.append("<tbody>")
         for name, formula, value, later in rows(record):
