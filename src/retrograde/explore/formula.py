@@ -60,7 +60,7 @@ def symbol(name: str) -> Formula:
     """A name as a symbol: Greek where it is a Greek letter's, trailing digits as an index, but of weight_ih_l0 no part."""
     parts = re.fullmatch(r"([^_]*?)_?(\d+)", name, re.DOTALL)
     base, index = parts.groups() if parts else (name, "")
-    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else f"\\mathrm{{{_upright(base)}}}"
+    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else f"\\operatorname{{{_upright(base)}}}"
     for word, letter in _LETTERS.items():
         if base == letter:
             tex = "\\" + word
