@@ -238,3 +238,15 @@ def test_explore_is_a_function_whatever_was_imported_first():
     code = "import retrograde.explore.record, retrograde as rg; print(callable(rg.explore), 'rich' in __import__('sys').modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", "False"]
+
+
+def test_a_table_fits_a_narrow_terminal_and_cuts_no_formula():
+    from rich.console import Console
+
+    record = rg.explore(lambda net, x: np.sum(net(x)[0][-1] ** 2))(nn.GRU(2, 3).init(0, np.float64), np.ones((3, 2, 2)))
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(record.table())
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in capture.get()
+    assert any(line.startswith(" h3 ") and "(1 - z3) · n3 + z3 · h2" in line and "2 × 3" in line for line in lines)
