@@ -66,12 +66,12 @@ export function App({ data }: { data: RecordData }) {
         <div class="column">
           <Card face={face} setFace={setFace} />
           <Memory />
-          <Norms />
         </div>
         <div class="column">
           <Detail />
           <Diagnosis />
         </div>
+        <div class="pair"><Norms /></div>
         <Naive />
       </main>
       <footer><p class="quiet">{text.keys}</p></footer>

@@ -44,7 +44,8 @@ function equation(left: string, right: string | null, step: Step, part: "value" 
 
 function Forward({ step, face }: { step: Step; face: FaceName }) {
   const { model } = useShared();
-  const arrays = step.reads.map((name) => model.step(name)).filter((read) => read.shape.length);
+  const place = (read: Step) => step.formula.tex.indexOf(read.symbol.tex);
+  const arrays = step.reads.map((name) => model.step(name)).filter((read) => read.shape.length).sort((a, b) => place(a) - place(b));
   return (
     <>
       <Tex display tex={equation(step.symbol.tex, faced(step, face, "formula"), step, "value")} />

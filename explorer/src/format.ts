@@ -9,13 +9,16 @@ export function decimal(x: Numeric): string {
   return text.replace("-", "−");
 }
 
-/** Three significant digits, for a cell of a matrix. */
-export function short(x: Numeric): string {
+/** Three significant digits; of powers of ten two, so that sizes can be compared. */
+export function short(x: Numeric, exponential = 1): string {
   if (typeof x !== "number") return decimal(x);
   const size = Math.abs(x);
-  const text = x === 0 ? "0" : size >= 1e4 || size < 1e-3 ? x.toExponential(0) : Number(x.toPrecision(3)).toString();
-  return text.replace("-", "−");
+  const text = x === 0 ? "0" : size >= 1e4 || size < 1e-3 ? x.toExponential(exponential) : Number(x.toPrecision(3)).toString();
+  return text.replaceAll("-", "−");
 }
+
+/** The same for a cell of a matrix, where there is less room. */
+export const cell = (x: Numeric): string => short(x, 0);
 
 /** a + bi, of the texts of a and b. */
 function complex(real: string, imaginary: string): string {

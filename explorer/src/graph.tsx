@@ -1,7 +1,7 @@
 /** The computation as a graph: values fill in on the way forward, cotangents on the way back. */
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useShared } from "./context";
-import { layOut, membersOf, pathThrough, type Edge, type Node, type Placed } from "./layout";
+import { chipWidth, layOut, membersOf, pathThrough, type Edge, type Node, type Placed } from "./layout";
 import { shapeText, type Step } from "./record";
 import { Spoken } from "./spoken";
 import { brief } from "./tensor";
@@ -27,6 +27,8 @@ export function Graph({ open, setOpen }: Props) {
     if (!placed || !box) return;
     const middle = placed.x + placed.width / 2 - box.clientWidth / 2;
     if (placed.x < box.scrollLeft + 40 || placed.x + placed.width > box.scrollLeft + box.clientWidth - 40) box.scrollTo({ left: middle });
+    const center = placed.y + placed.height / 2 - box.clientHeight / 2;
+    if (placed.y < box.scrollTop || placed.y + placed.height > box.scrollTop + box.clientHeight) box.scrollTo({ top: center });
   }, [current, layout]);
   const closable = model.data.layers.flatMap((names, i) => (names.length > 1 ? [i] : []));
   return (
@@ -160,7 +162,7 @@ function Chip({ parameter }: { parameter: Step }) {
   return (
     <button
       type="button" class={`chip ${known ? "known" : ""} ${fresh ? "fresh" : ""}`} aria-pressed={selected === parameter.name} data-name={parameter.name}
-      onClick={() => select(parameter.name)}
+      onClick={() => select(parameter.name)} style={{ width: px(chipWidth(parameter)) }}
     >
       <Spoken as={`${parameter.symbol.text}${known ? `, ${parameter.derivative.text} ${brief(parameter.cotangent!)}` : ""}`}>
         <Tex tex={parameter.symbol.tex} />

@@ -32,6 +32,8 @@ export interface Layout {
 }
 
 const STEP = { width: 104, height: 78, chip: 46 };
+const CHIP = { narrow: 54, complex: 92, gap: 4 };
+const MARGIN = 12;
 const INPUT = { width: 70, height: 60 };
 
 export function layOut(model: Model, open: ReadonlySet<number>): Layout {
@@ -48,7 +50,7 @@ export function layOut(model: Model, open: ReadonlySet<number>): Layout {
   for (const node of nodes) for (const step of [...membersOf(node), ...node.parameters]) home.set(step.name, node.id);
 
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 22, ranksep: 32, marginx: 12, marginy: 12 });
+  graph.setGraph({ rankdir: "LR", nodesep: 22, ranksep: 32, marginx: MARGIN, marginy: MARGIN });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of nodes) graph.setNode(node.id, sizeOfNode(node));
   const pairs = new Map<string, Edge>();
@@ -64,20 +66,34 @@ export function layOut(model: Model, open: ReadonlySet<number>): Layout {
       }
   for (const edge of pairs.values()) graph.setEdge(edge.from, edge.to);
   dagre.layout(graph);
-  for (const edge of pairs.values()) edge.points = graph.edge(edge.from, edge.to).points ?? [];
-  const label = graph.graph();
+  const placed = nodes.map((node) => place(node, graph.node(node.id)));
+  const top = Math.min(...placed.map((one) => one.y)) - MARGIN;
+  for (const one of placed) one.y -= top;
+  const at = new Map(placed.map((one) => [one.node.id, one]));
+  for (const edge of pairs.values()) {
+    const points = (graph.edge(edge.from, edge.to).points ?? []).map((p: { x: number; y: number }) => ({ x: p.x, y: p.y - top }));
+    edge.points = [leave(at.get(edge.from)!, points[0]!, 1), ...points.slice(1, -1), leave(at.get(edge.to)!, points.at(-1)!, 0)];
+  }
   return {
-    nodes: nodes.map((node) => ({ node, ...place(graph.node(node.id)) })),
+    nodes: placed,
     edges: [...pairs.values()],
-    width: label.width ?? 0,
-    height: label.height ?? 0,
+    width: graph.graph().width ?? 0,
+    height: Math.max(...placed.map((one) => one.y + one.height), ...[...pairs.values()].flatMap((edge) => edge.points.map((p) => p.y))) + MARGIN,
     home,
   };
 }
 
-const place = (n: { x?: number; y?: number; width?: number; height?: number }) => ({
-  x: n.x! - n.width! / 2, y: n.y! - n.height! / 2, width: n.width!, height: n.height!,
-});
+/** A node's box; dagre has room for its parameters above it too, so that all nodes of a chain stand in one line. */
+function place(node: Node, found: { x?: number; y?: number; width?: number; height?: number }): Placed {
+  const spare = node.kind === "step" && node.parameters.length ? STEP.chip : 0;
+  return { node, x: found.x! - found.width! / 2, y: found.y! - found.height! / 2 + spare, width: found.width!, height: found.height! - spare };
+}
+
+/** Where an edge meets a node: at its side, the right (1) or the left (0), not beyond its corners. */
+function leave(placed: Placed, point: { x: number; y: number }, side: number): { x: number; y: number } {
+  const height = placed.node.kind === "step" && placed.node.parameters.length ? placed.height - STEP.chip : placed.height;
+  return { x: placed.x + side * placed.width, y: Math.min(Math.max(point.y, placed.y + 12), placed.y + height - 12) };
+}
 
 export const membersOf = (node: Node): Step[] => (node.kind === "layer" ? node.steps : [node.step]);
 
@@ -90,10 +106,18 @@ function whole(model: Model, layer: number): Node {
   return { kind: "layer", id: `layer ${layer}`, layer, steps, parameters: steps.flatMap((s) => model.parametersOf.get(s.name) ?? []) };
 }
 
+/** How wide a name is set, about. */
+const wide = (name: string, letter: number) => Math.ceil(letter * name.length);
+
+export const chipWidth = (parameter: Step): number =>
+  Math.max(CHIP.narrow, wide(parameter.symbol.text, 8.6) + 14, parameter.dtype.startsWith("complex") ? CHIP.complex : 0);
+
 function sizeOfNode(node: Node): { width: number; height: number } {
-  if (node.kind === "step" && node.step.kind === "input") return { ...INPUT };
-  const chips = node.kind === "step" ? node.parameters.length : 0;
-  return { width: Math.max(STEP.width, chips * 56), height: STEP.height + (chips ? STEP.chip : 0) };
+  if (node.kind === "layer") return { width: STEP.width, height: STEP.height };
+  const name = wide(node.step.symbol.text, 8.5) + 24;
+  if (node.step.kind === "input") return { width: Math.max(INPUT.width, name), height: INPUT.height };
+  const chips = node.parameters.reduce((sum, parameter) => sum + chipWidth(parameter) + CHIP.gap, -CHIP.gap);
+  return { width: Math.max(STEP.width, chips, name), height: STEP.height + (chips > 0 ? 2 * STEP.chip : 0) };
 }
 
 /** A smooth line through an edge's points. */

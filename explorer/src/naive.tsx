@@ -28,7 +28,7 @@ export function Naive() {
           <label>{text.naiveOf} <select value={name} onChange={(e) => setName(e.currentTarget.value)}>
             {parameters.map((p) => <option key={p.name} value={p.name}>{p.symbol.text}</option>)}
           </select></label>
-          <h3>{text.written} <small>{text.multiplications(count(reuse.by_parameter[name] ?? 0))}</small></h3>
+          <h3>{text.written} <small>· {text.multiplications(count(reuse.by_parameter[name] ?? 0))}</small></h3>
           <Written name={name} />
           <h3>{text.shared}</h3>
           <Tex display tex={`${model.step(name).derivative.tex} = ${model.step(name).backward?.tex ?? "0"}`} />

@@ -7,6 +7,7 @@ import { AsTable } from "./table";
 import { Tex } from "./tex";
 
 const NAMED = 24; // bars that have their name below them
+const LONG = 5; // letters of a name that do not fit below a bar
 
 export function Norms() {
   const { text, model } = useShared();
@@ -27,10 +28,12 @@ function Chart({ kind, title, steps }: { kind: string; title: string; steps: Ste
   const low = Math.floor(Math.log10(Math.min(...positive)) - 0.2);
   const high = Math.ceil(Math.log10(Math.max(...positive)));
   const height = (n: number) => `${n > 0 ? (100 * (Math.log10(n) - low)) / Math.max(1, high - low) : 0}%`;
+  const long = bars.length <= NAMED && bars.some(({ step }) => step.symbol.text.length > LONG);
+  const shape = bars.length > 80 ? "dense" : long ? "tilted" : "";
   return (
     <section class={`panel norms ${kind}`} aria-label={title}>
       <header><h2>{title}</h2><p class="quiet">10<sup>{low}</sup> … 10<sup>{high}</sup></p></header>
-      <div class={`bars ${bars.length > 80 ? "dense" : ""}`} role="group" aria-label={text.normsChart(short(Math.min(...positive)), short(Math.max(...positive)))}>
+      <div class={`bars ${shape}`} role="group" aria-label={text.normsChart(short(Math.min(...positive)), short(Math.max(...positive)))}>
         {bars.map(({ step, norm }) => (
           <button
             type="button" key={step.name} class="bar" aria-pressed={selected === step.name}

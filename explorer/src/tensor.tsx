@@ -1,6 +1,6 @@
 /** The numbers of an array: one number, a grid of readable cells, or a heat map; with what a summary says of them. */
 import { useEffect, useRef } from "preact/hooks";
-import { element, only, short } from "./format";
+import { cell, element, only, short } from "./format";
 import { sizeOf, shapeText, type Numbers, type Numeric } from "./record";
 import { useText, useTheme } from "./context";
 
@@ -92,7 +92,7 @@ function Named({ grid, numbers, names, label }: { grid: Grid; numbers: Numbers; 
 }
 
 function Cell({ grid, numbers, place, most }: { grid: Grid; numbers: Numbers; place: number; most: number }) {
-  return <td style={{ background: tint(grid.data[place]!, most) }}>{element(numbers, place, short)}</td>;
+  return <td style={{ background: tint(grid.data[place]!, most) }}>{element(numbers, place, cell)}</td>;
 }
 
 /** Color by sign and size; at most half of it, so that the number on it stays readable. */

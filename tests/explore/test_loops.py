@@ -120,6 +120,19 @@ def test_what_is_compiled_meanwhile_is_a_loop():
     assert "scan[length=5" in str(inner.lower(0.5).graph)
 
 
+GATES = {
+    nn.RNN: {"h2": "tanh(fed[1] + h1 weight_hh_l0ᵀ + bias_hh_l0)"},
+    nn.GRU: {
+        "a2": "h1 weight_hh_l0ᵀ + bias_hh_l0", "u2": "fed[1]", "r2": "sigmoid(u2[:,0:3] + a2[:,0:3])",
+        "z2": "sigmoid(u2[:,3:6] + a2[:,3:6])", "n2": "tanh(u2[:,6:9] + r2 · a2[:,6:9])", "h2": "(1 - z2) · n2 + z2 · h1",
+    },
+    nn.LSTM: {
+        "a2": "fed[1] + h1 weight_hh_l0ᵀ + bias_hh_l0", "i2": "sigmoid(a2[:,0:3])", "f2": "sigmoid(a2[:,3:6])",
+        "g2": "tanh(a2[:,6:9])", "o2": "sigmoid(a2[:,9:12])", "c2": "f2 · c1 + i2 · g2", "h2": "o2 · tanh(c2)",
+    },
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
 def test_recurrent_layers_have_their_states_in_time(layer):
     net = nn.Sequential(layer(2, 3, batch_first=True), nn.TakeOutput(-1), nn.Linear(3, 1)).init(0, np.float64)
@@ -132,8 +145,47 @@ def test_recurrent_layers_have_their_states_in_time(layer):
     output, _ = net[0](x)
     for t in range(4):
         np.testing.assert_allclose(record[f"h{t + 1}"].value, output[:, t], rtol=1e-12)
-    if layer is nn.LSTM:
-        assert str(record["h2"].formula) == "sigmoid(add2[:,9:12]) · tanh(c2)" and record["c4"].shape == (5, 3)
+    for name, formula in GATES[layer].items():
+        assert str(record[name].formula) == formula
+    assert str(record["f0"].formula) == "h4 Ω0ᵀ + β0" and "embed" not in str(record["h3"].backward)
     gradient = rg.grad(loss)(net, x, y)
     same_gradient(record, gradient[0].weights | {"Ω0": gradient[2].weight, "β0": gradient[2].bias})
     assert "f0" in [step.name for step in record.steps]
+
+
+def test_the_gate_f_leaves_the_layers_their_names():
+    net = nn.Sequential(nn.LSTM(2, 3), nn.TakeOutput(-1), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1)).init(0, np.float64)
+    record = rg.explore(lambda net, x: np.sum(net(x) ** 2))(net, rng.normal(size=(5, 2, 2)))
+    assert record["f1"].op == "Linear" and record["f1"].shape == (5, 1) and str(record["f2"].formula) == "sigmoid(a2[:,3:6])"
+
+
+def newton(a, steps=None):
+    """The square root of a."""
+    return rg.while_loop(lambda x: np.abs(x * x - a) > 1e-6, lambda x: x - (x * x - a) / (2 * x), 1.0 + 0 * a, max_steps=steps)
+
+
+def test_a_while_loop_is_opened_for_as_long_as_it_goes_on():
+    def cube(a, steps=None):
+        x = newton(a, steps)
+        return x**3
+
+    record = rg.explore(cube)(2.0)
+    xs = [1.0]
+    while abs(xs[-1] ** 2 - 2) > 1e-6:
+        xs.append(xs[-1] - (xs[-1] ** 2 - 2) / (2 * xs[-1]))
+    assert [record[f"x{i}"].value for i in range(len(xs))] == pytest.approx(xs) and f"x{len(xs)}" not in record._by_name
+    assert str(record["x3"].formula) == "x2 - (x2 · x2 - a) / (2 · x2)"
+    assert record["a"].cotangent == pytest.approx(rg.grad(cube)(2.0))
+    assert rg.explore(cube)(2.0, 2).loss == pytest.approx(xs[2] ** 3)
+    assert rg.explore(cube)(2.0, 0).loss == 1.0
+
+
+@pytest.mark.parametrize("steps, opened", [(64, True), (65, False)])
+def test_a_long_while_loop_stays_one_step(steps, opened):
+    def loss(w):
+        return rg.while_loop(lambda s: s[0] < steps, lambda s: (s[0] + 1, np.sin(w * s[1])), (0, 1.0))[1]
+
+    record = rg.explore(loss)(0.9)
+    primitives = [eq.primitive.name for eq in record.passes.graph.equations]
+    assert primitives.count("sin") == (64 if opened else 0) and ("scan" in primitives) is not opened
+    assert record["w"].cotangent == pytest.approx(rg.grad(loss)(0.9))

@@ -13,6 +13,7 @@ import pytest
 from test_record import B, W, X, Y, network, toy, waves  # noqa: F401
 
 import retrograde as rg
+from retrograde import nn
 from retrograde.explore.tables import number_text
 from retrograde.nn.losses import mse
 
@@ -285,3 +286,18 @@ def test_nothing_in_the_way_of_assistive_technology(show, name, scheme, viewport
         page.keyboard.press(key)
         found = page.evaluate("axe.run()")["violations"]
         assert not found, "\n".join(f"{v['id']}: {n['html'][:200]} {n['failureSummary']}" for v in found for n in v["nodes"][:3])
+
+
+def test_long_names_have_room_and_the_current_step_is_in_sight(show):
+    net = nn.Sequential(nn.GRU(2, 3, batch_first=True), nn.TakeOutput(-1), nn.Linear(3, 1)).init(0, np.float64)
+    page = show(rg.explore(lambda net, x: np.sum(net(x) ** 2))(net, np.ones((2, 3, 2))), PHONE)
+    spilling = "chips => chips.filter(chip => chip.scrollWidth > chip.clientWidth + 1).map(chip => chip.dataset.name)"
+    assert page.locator(".chip").evaluate_all(spilling) == []
+    inside = """() => {
+        const [box, node] = [".view", ".current"].map(s => document.querySelector(s).getBoundingClientRect());
+        const room = [node.top - box.top, box.bottom - node.bottom, node.left - box.left, box.right - node.right];
+        return room.every(x => x >= -1);
+    }"""
+    for _ in range(int(page.locator(".transport input").get_attribute("max"))):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(inside)

@@ -450,3 +450,29 @@ def test_written_formulas_compute_what_the_step_computes():
         assert read(record[name].formula) == pytest.approx(float(record[name].value), rel=1e-5), name
     for name in "pfhg":
         assert read(record[name].backward) == pytest.approx(float(record[name].cotangent), rel=1e-5), name
+
+
+def test_formulas_subtract_and_leave_out_ones():
+    def loss(p, x):
+        z = p["a"] * np.exp(1j * p["k"] * x)
+        return np.mean(np.abs(z - 1.0) ** 2)
+
+    record = rg.explore(loss)({"a": 0.5 + 0.2j, "k": 1.3}, np.array([0.5]))
+    assert str(record["l"].formula) == "Σ |z - 1|²"  # of one number, and not "- (1+0i)"
+    assert str(record["k"].backward) == "Re((Σ dl/dz · a · exp(i · k · x) · x) · i)"  # the real part of all of it
+
+    def gate(z, n, h):
+        g = np.tanh(z)
+        return np.sum((1.0 - g) * n + g * h)
+
+    record = rg.explore(gate, argnums=(0,))(np.ones(2), np.full(2, 0.5), np.full(2, 3.0))
+    assert str(record["g"].backward) == "h - n"
+
+
+def test_a_name_of_words_keeps_its_digits():
+    def loss(weight_ih_l0, hidden_1):
+        return np.sum(weight_ih_l0 * hidden_1)
+
+    record = rg.explore(loss)(np.ones(2), np.ones(2))
+    assert record["weight_ih_l0"].symbol.tex == "\\operatorname{weight\\_ih\\_l0}"
+    assert record["hidden_1"].symbol.tex == "\\operatorname{hidden}_1"

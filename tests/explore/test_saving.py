@@ -127,7 +127,7 @@ def test_a_formula_with_shapes_below_its_arrays(record):  # noqa: F811
     assert with_shapes(record).forward(record["f2"]).tex == record["f2"].formula.tex  # a chain of numbers has none
     deep = of_layers((3, 4, 2))
     assert with_shapes(deep).forward(deep["f1"]).tex == (
-        "\\underset{6 \\times 4}{h_1} \\underset{2 \\times 4}{\\Omega_1}^T + \\underset{2}{\\beta_1}"
+        "\\underset{\\;6 \\times 4\\;}{h_1} \\underset{\\;2 \\times 4\\;}{\\Omega_1}^T + \\underset{\\;2\\;}{\\beta_1}"
     )
     assert "\\begin{bmatrix} 0 & 0 \\end{bmatrix}" in with_numbers(deep).forward(deep["f1"]).tex
 

@@ -214,16 +214,39 @@ def test_the_plot_shows_norms_and_updates():
     pytest.importorskip("matplotlib")
     net, (x, y) = deep(2, nn.ReLU), data()
     record = rg.explore(classify)(net, x, y)
-    norms, ratios, histogram, dead = record.plot(rate=0.1).axes
+    norms, ratios, sizes, dead = record.plot(rate=0.1).axes
     heights = [bar.get_height() for bar in ratios.patches]
     expected = [0.1 * np.linalg.norm(p.cotangent) / w if (w := np.linalg.norm(p.value)) else np.nan for p in record.parameters]
     np.testing.assert_allclose(heights, expected, rtol=1e-12)
     np.testing.assert_allclose(norms.lines[1].get_ydata()[0], np.linalg.norm(record["f0"].cotangent), rtol=1e-12)
-    assert len(dead.patches) == 2 and histogram.get_title()
+    f0 = np.abs(record["f0"].cotangent)
+    np.testing.assert_allclose(sizes.lines[0].get_ydata()[0], np.median(f0[f0 > 0]), rtol=1e-6)
+    assert len(dead.patches) == 2
     assert record.plot().axes[1].get_title() == "norm of the gradient"
+
+
+def test_the_plot_of_a_loop_has_room_for_its_names():
+    pytest.importorskip("matplotlib")
+    net = nn.Sequential(nn.LSTM(2, 3), nn.TakeOutput(-1, batch_first=False)).init(0, np.float64)
+    figure = rg.explore(lambda net, x: np.sum(net(x) ** 2))(net, np.ones((8, 2, 2))).plot()
+    figure.canvas.draw()  # warns where the axes have no room
+    assert all(len(ax.get_xticks()) <= 32 for ax in figure.axes)
+    assert figure.axes[3].texts[0].get_text() == "no ReLU"
 
 
 def test_explore_is_a_function_whatever_was_imported_first():
     code = "import retrograde.explore.record, retrograde as rg; print(callable(rg.explore), 'rich' in __import__('sys').modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", "False"]
+
+
+def test_a_table_fits_a_narrow_terminal_and_cuts_no_formula():
+    from rich.console import Console
+
+    record = rg.explore(lambda net, x: np.sum(net(x)[0][-1] ** 2))(nn.GRU(2, 3).init(0, np.float64), np.ones((3, 2, 2)))
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(record.table())
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in capture.get()
+    assert any(line.startswith(" h3 ") and "(1 - z3) · n3 + z3 · h2" in line and "2 × 3" in line for line in lines)

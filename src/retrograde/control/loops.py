@@ -9,6 +9,8 @@ import numpy as np
 
 from retrograde.control.body import as_leaves, check_carry, closed_body, trace_body
 from retrograde.errors import GraphTypeError, ShapeError
+from retrograde.ir import Graph, evaluate
+from retrograde.ir.builder import plain
 from retrograde.ops.control import scan as _scan
 from retrograde.ops.elementwise import logical_not
 from retrograde.trace.trace import as_output, opens
@@ -70,7 +72,7 @@ def step_by_step(f: Callable, init: Any, xs: Any, count: int, reverse: bool) -> 
         check_carry("scan", init, types, *tree_flatten(new), structure)
         carry = tree_map(as_output, new)
         rows.append(tree_map(as_output, y))
-    return carry, tree_map(lambda *slices: np.stack(slices), *(rows[::-1] if reverse else rows))
+    return carry, tree_map(lambda *slices: np.stack(slices), *(rows[::-1] if reverse else rows)) if rows else None
 
 
 def map(f: Callable, xs: Any) -> Any:
@@ -103,6 +105,8 @@ def while_loop(cond: Callable, body: Callable, init: Any, *, max_steps: int | No
     traced = trace_body(step, [(tree_flatten(0)[1], [flag]), (structure, types)])
     consts, graph = closed_body(traced.graph)
     over = _over_after(cond, tree_unflatten(structure, leaves))
+    if (count := _known_length(graph, consts, [over, *leaves], max_steps)) is not None:
+        return step_by_step(lambda state, _: (body(state), None), tree_unflatten(structure, leaves), None, count, False)[0]
     found = _scan(
         *consts, over, *leaves, body=graph, length=None if max_steps is None else int(max_steps), num_consts=len(consts),
         num_carry=1 + len(leaves), reverse=False, exit=0,
@@ -143,6 +147,18 @@ def _over_after(cond: Callable, state: Any) -> Any:
             f"while_loop: cond must return a 0-d bool; it returned {type_of(made)}. Write a comparison, or np.any or np.all of it"
         )
     return logical_not(made if made is go else made[()])
+
+
+def _known_length(body: Graph, consts: list[Any], carry: list[Any], max_steps: int | None) -> int | None:
+    """How many steps a while loop takes, where it is to be recorded step by step and they are no more than that allows."""
+    given, state = [plain(x) for x in consts], [plain(x) for x in carry]
+    if not opens() or any(x is None for x in (*given, *state)):
+        return None
+    for count in range(opens() + 1):
+        if state[0] or count == max_steps:
+            return count
+        state = evaluate(body, [*given, *state])
+    return None
 
 
 def _exit_place(exit: Callable[[Any], Any] | None, carry: Any, leaves: list[Any]) -> int | None:

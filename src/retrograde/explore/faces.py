@@ -63,7 +63,7 @@ def with_shapes(record: Record) -> Face:
             return formula
         shape = size_text(np.shape(value))
         below = shape.replace("×", "\\times")
-        return Formula(f"\\underset{{{below}}}{{{formula.tex}}}", f"{formula.text} [{shape}]", ATOM)
+        return Formula(f"\\underset{{\\;{below}\\;}}{{{formula.tex}}}", f"{formula.text} [{shape}]", ATOM)
 
     return Face(record, draw)
 

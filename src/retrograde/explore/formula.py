@@ -23,6 +23,7 @@ _GREEK = (
     "Phi", "Psi", "Omega",
 )  # fmt: skip
 _LETTERS = dict(zip(_GREEK, "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"))
+GREEK = {letter: word for word, letter in _LETTERS.items()}
 
 
 _SIGNS = {
@@ -56,9 +57,10 @@ ONE = Formula("1", "1", ATOM, one=True)
 
 
 def symbol(name: str) -> Formula:
-    """A name as a symbol: Greek where it is a Greek letter's, trailing digits as an index."""
-    base, index = re.fullmatch(r"(.*?)_?(\d*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else f"\\mathrm{{{_upright(base)}}}"
+    """A name as a symbol: Greek where it is a Greek letter's, trailing digits as an index, but of weight_ih_l0 no part."""
+    parts = re.fullmatch(r"([^_]*?)_?(\d+)", name, re.DOTALL)
+    base, index = parts.groups() if parts else (name, "")
+    tex = base if len(base) == 1 else "\\" + base if base in _GREEK else f"\\operatorname{{{_upright(base)}}}"
     for word, letter in _LETTERS.items():
         if base == letter:
             tex = "\\" + word
@@ -129,6 +131,8 @@ def _level(shape: str) -> int:
 def literal(value: object) -> Formula:
     """A number as a person writes it."""
     array = np.asarray(value)
+    if array.dtype.kind == "c" and array.imag == 0:
+        array = array.real
     if array.dtype.kind == "c":
         shown = f"{array.item():.6g}".removeprefix("0+").replace("j", "i")
         shown = "i" if shown == "1i" else shown
@@ -159,6 +163,8 @@ def write(graph: Graph, known: Mapping[Var, Formula]) -> list[Formula]:
 
 def _equation(eq: Equation, operands: list[Formula]) -> Formula:
     name = eq.primitive.name
+    if name == "add" and _unsigned(operands[1]) is not None:
+        return sum_of(operands)
     if name in ("multiply", "matmul"):
         factors = [f for f in operands if not f.one]
         if len(factors) < 2:
@@ -168,7 +174,7 @@ def _equation(eq: Equation, operands: list[Formula]) -> Formula:
             return Formula("-" + right.tex, "-" + right.text, PRODUCT)
     if name == "matmul":  # Wᵀ (a · b) is not (Wᵀ a) · b
         operands = [f.wrapped(POWER) if f.turned is None else f for f in operands]
-    if name == "divide" and operands[1].one:
+    if name == "divide" and (operands[1].one or operands[1].text == "1"):
         return operands[0]
     if name in ("sum", "broadcast_to", "transpose") and operands[0].one:
         return ONE
@@ -232,7 +238,21 @@ def sum_of(terms: list[Formula]) -> Formula:
     """Terms added up."""
     if len(terms) == 1:
         return terms[0]
-    return Formula(" + ".join(t.tex for t in terms), " + ".join(t.text for t in terms), SUM)
+    tex, text = terms[0].tex, terms[0].text
+    for term in terms[1:]:
+        inner = _unsigned(term)
+        sign, term = ("+", term) if inner is None else ("-", inner)
+        tex, text = f"{tex} {sign} {term.tex}", f"{text} {sign} {term.text}"
+    return Formula(tex, text, SUM)
 
 
-__all__ = ["ATOM", "LONGEST", "ONE", "PRODUCT", "SUM", "Formula", "derivative_of", "literal", "sum_of", "symbol", "write"]
+def _unsigned(formula: Formula) -> Formula | None:
+    """What the minus in front of a product stands before; None where there is none."""
+    if not formula.text.startswith("-") or not formula.tex.startswith("-") or formula.level < PRODUCT:
+        return None
+    return Formula(formula.tex[1:], formula.text[1:], PRODUCT)
+
+
+__all__ = [
+    "ATOM", "GREEK", "LONGEST", "ONE", "PRODUCT", "SUM", "Formula", "derivative_of", "literal", "sum_of", "symbol", "write",
+]  # fmt: skip

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _STYLE = (
     ".retrograde table{border-collapse:collapse;font-family:ui-monospace,monospace;font-size:13px}"
     ".retrograde td,.retrograde th{padding:2px 12px 2px 0;text-align:left;border:0}"
-    ".retrograde td.number{text-align:right}"
+    ".retrograde .number{text-align:right;white-space:nowrap}"
+    ".retrograde tbody th{white-space:nowrap;vertical-align:baseline}"
+    ".retrograde details{margin-top:6px}"
     ".retrograde tbody+tbody{border-top:1px solid currentColor}"
     ".retrograde caption{text-align:left;font-weight:600;padding-bottom:4px}"
     ".retrograde pre{font-size:12px;white-space:pre-wrap}"
@@ -26,7 +28,8 @@ def record_html(record: Record) -> str:
     """Forward and backward pass as a table; what is wrong, what is reused and what is held below it."""
     parts = [f"<style>{_STYLE}</style><div class='retrograde'><table>"]
     parts.append(f"<caption>{escape(record.title)}: {escape(record.loss_name)} = {record.loss:.6g}</caption>")
-    parts.append("<thead><tr><th scope='col'>name<th scope='col'>formula<th scope='col'>shape<th scope='col'>value</tr></thead>")
+    parts.append("<thead><tr><th scope='col'>name<th scope='col'>formula")
+    parts.append("<th scope='col' class='number'>shape<th scope='col' class='number'>value</tr></thead>")
     for backward in (False, True):
         parts.append("<tbody>")
         for name, formula, value, later in rows(record):

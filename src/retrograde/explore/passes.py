@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.autodiff import Backward, Trail, backprop
+from retrograde.explore.pick import pick
 from retrograde.explore.steps import outline
 from retrograde.explore.watch import Watch
 from retrograde.ir import Graph, Literal, Var, evaluate
@@ -70,7 +71,7 @@ def run_passes(f: Callable, args: Sequence[Any], argnums: int | Sequence[int]) -
         result = f(*given)
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
-    graph = builder.finish([as_output(outputs[0])])
+    graph = pick(builder.finish([as_output(outputs[0])]))
     return Passes(graph, builder.values, parameters), watch.names()
 
 

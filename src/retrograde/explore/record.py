@@ -31,9 +31,10 @@ def run_record(f: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums
 class Record:
     """One forward and one backward pass, step by step; made by `explore`.
 
-    `record["f2"]` is a step, a parameter or an input, by its name; `steps` are the steps in the order in which they ran,
-    `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out. `rows`, of a record that
-    `run.explore` gives, are the rows of the data that its batch holds.
+    `record["f2"]` is a step, a parameter or an input, by its name: `record["Ω1"]`, `record["omega1"]`, `record["0.weight"]`;
+    `record["dl/df2"]` is the derivative by it, `record["df3/df2"]` that of one step by another. `steps` are the steps in the
+    order in which they ran, `parameters` what derivatives are by, `inputs` the other arguments, `loss` the number that came out.
+    `rows`, of a record that `run.explore` gives, are the rows of the data that its batch holds.
     """
 
     rows: Any = None
@@ -58,11 +59,10 @@ class Record:
     def __iter__(self):  # type: ignore[no-untyped-def]
         yield from (*self.inputs, *self.parameters, *self.steps)
 
-    def __getitem__(self, name: str) -> Step:
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise KeyError(f"no step is called {name!r}; there are {', '.join(self._by_name)}") from None
+    def __getitem__(self, name: str) -> Any:
+        from retrograde.explore.lookup import look_up
+
+        return look_up(name, self._by_name, self.loss_name)
 
     def derivative(self, step: Step) -> Formula:
         """The symbol dl/dstep."""

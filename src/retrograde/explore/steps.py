@@ -71,14 +71,13 @@ def outline(graph: Graph, names: Mapping[str, Var]) -> Outline:
     constants = {var: first[var] for var in graph.constants if var in first}
     symbols.update({var: _unique(name, taken) for var, name in constants.items()})
     symbols.update({piece.view.outputs[0]: piece.name for piece in pieces})  # type: ignore[misc]
-    called = {out: name for out, (name, _) in _layer_names(layers).items()}
+    unnamed = None if loss in first or not isinstance(loss, Var) or (layers.get(loss) and layers[loss].parameters) else loss
+    called = {out: _unique(name, taken) for out, (name, _) in _layer_names(layers).items() if out is not unnamed}
     order, producers = {eq: i for i, eq in enumerate(graph.equations)}, graph.producers()
     for out, equations in groups:
         call = layers.get(out)
-        wanted = called.get(out) or first.get(out) or ("l" if out is loss else equations[-1].primitive.name)
-        if out is loss and (call is not None and not call.parameters) and out not in first:
-            wanted = "l"
-        name = symbols[out] = _unique(wanted, taken)
+        wanted = first.get(out) or ("l" if out is loss else equations[-1].primitive.name)
+        name = symbols[out] = called.get(out) or _unique(wanted, taken)
         op = call.name if call is not None else " ".join(dict.fromkeys(
             eq.primitive.name for eq in equations if eq.primitive.lowering != "view" and eq.primitive.name != "astype"
         )) or equations[-1].primitive.name  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
     from retrograde.explore.record import Record
     from retrograde.explore.step import Step
 
-WIDEST = 60  # characters of a formula
+WIDEST = 160  # characters of a formula
+WIDTH = 130  # of a line where no terminal says how many there are
 
 
 def norm(value: Any) -> float:
@@ -78,7 +81,9 @@ def record_table(record: Record, title: str | None = None) -> Any:
     title = f"{record.title}: {record.loss_name} = {record.loss:.6g}" if title is None else title
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading in ("name", "formula", "shape", "value"):
-        table.add_column(heading, justify="left" if heading in ("name", "formula") else "right", no_wrap=True)
+        table.add_column(
+            heading, justify="left" if heading in ("name", "formula") else "right", no_wrap=heading != "formula", overflow="fold"
+        )
     before = False
     for name, formula, value, backward in rows(record):
         if backward and not before:
@@ -89,13 +94,14 @@ def record_table(record: Record, title: str | None = None) -> Any:
     return table
 
 
-def as_text(table: Any, width: int = 130) -> str:
-    """A rich table as plain text."""
+def as_text(table: Any) -> str:
+    """A rich table as plain text, no wider than the terminal where there is one."""
     from rich.console import Console
 
     file = io.StringIO()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
     Console(file=file, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(table)
-    return file.getvalue().rstrip()
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip()
 
 
 __all__ = ["as_text", "norm", "number_text", "parameters_of", "record_table", "rows", "size_text"]

@@ -25,6 +25,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _HERE = os.path.join(_PACKAGE, "explore") + os.sep
 _CLI = os.path.join(_PACKAGE, "cli") + os.sep  # what the command line looks into is written as a person writes it
 _RECURRENT = os.path.join(_PACKAGE, "nn", "recurrent.py")
+_GATES = frozenset("uaifgorzn")  # what a step of nn/recurrent.py calls its preactivations and gates
 _LOSSES = os.path.join(_PACKAGE, "nn", "losses.py")
 _LIBRARIES = tuple(os.path.dirname(os.path.abspath(str(library.__file__))) + os.sep for library in (np, optree))
 LISTED = 1000  # elements of a list that are looked at for names
@@ -66,6 +67,10 @@ class Watch:
             layer = frame.f_locals.get("self") if frame.f_code.co_name == "__call__" else None
             if frame.f_code is step_by_step.__code__:
                 loop = frame
+            elif file == _RECURRENT and frame.f_code.co_name == "_step" and loop is None:
+                self._look_at_gates(frame.f_locals)
+            elif file == _RECURRENT and frame.f_code.co_name == "_run":
+                self._look({"fed": frame.f_locals.get("fed")}, ())
             elif file == _RECURRENT and isinstance(layer, Module):  # is no step by itself: its states in time are
                 if loop is not None:
                     self._look(dict(zip("hc", tree_leaves(loop.f_locals["carry"]))), ())
@@ -114,6 +119,13 @@ class Watch:
                 for i, element in enumerate(value):
                     if isinstance(element, Tracer) and element._builder is self.builder and isinstance(element.atom, Var):
                         self.listed.setdefault(f"{name}{i}", element.atom)
+
+    def _look_at_gates(self, variables: dict[str, Any]) -> None:
+        """What a recurrent step has computed so far, numbered from 1, as the state that comes of it is."""
+        found = {name: variables[name] for name in sorted(_GATES & variables.keys())}
+        for name in found:
+            self.seen.setdefault(name, {None: None})
+        self._look(found, ())
 
     def _note(self, name: str, value: Tracer) -> None:
         if value._builder is self.builder and isinstance(value.atom, Var) and name.isidentifier():

@@ -98,8 +98,7 @@ class _Recurrent(Module):
     def _run(self, x: Any, first: Any, name: str, reverse: bool) -> tuple[Any, tuple]:
         """One layer in one direction over x of shape (time, batch, features)."""
         w = self.weights
-        fed = np.matmul(x, w["weight_ih" + name].T)
-        fed = fed + w["bias_ih" + name] if self.bias else fed
+        fed = _plus(np.matmul(x, w["weight_ih" + name].T), w["bias_ih" + name] if self.bias else None)
         recurrent, bias = w["weight_hh" + name].T, w["bias_hh" + name] if self.bias else None
         if first is None:
             first = (np.zeros((np.shape(x)[1], self.hidden_size), fed.dtype),) * self.states
@@ -141,7 +140,7 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """i, f, g, o from W_ih x + b_ih + W_hh h + b_hh; c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c').
+    """i, f, o = sigmoid and g = tanh of their rows of W_ih x + b_ih + W_hh h + b_hh; c' = f c + i g, h' = o tanh(c').
 
     S. Hochreiter and J. Schmidhuber (1997), with the forget gate of F. Gers et al. (2000). A state is the pair (h, c); otherwise
     as `RNN`.
@@ -155,9 +154,11 @@ class LSTM(_Recurrent):
     gates, states = 4, 2
 
     def _step(self, state: tuple, x: Any, recurrent: Any, bias: Any) -> tuple:
-        i, f, g, o = np.split(x + _plus(recurrent, bias), 4, axis=-1)
-        c = rnp.sigmoid(f) * state[1] + rnp.sigmoid(i) * np.tanh(g)
-        return rnp.sigmoid(o) * np.tanh(c), c
+        a = x + _plus(recurrent, bias)
+        to_i, to_f, to_g, to_o = np.split(a, 4, axis=-1)
+        i, f, g, o = rnp.sigmoid(to_i), rnp.sigmoid(to_f), np.tanh(to_g), rnp.sigmoid(to_o)
+        c = f * state[1] + i * g
+        return o * np.tanh(c), c
 
 
 class GRU(_Recurrent):
@@ -174,9 +175,11 @@ class GRU(_Recurrent):
     gates = 3
 
     def _step(self, state: tuple, x: Any, recurrent: Any, bias: Any) -> tuple:
-        (xr, xz, xn), (hr, hz, hn) = np.split(x, 3, axis=-1), np.split(_plus(recurrent, bias), 3, axis=-1)
+        u, a = x, _plus(recurrent, bias)
+        (xr, xz, xn), (hr, hz, hn) = np.split(u, 3, axis=-1), np.split(a, 3, axis=-1)
         r, z = rnp.sigmoid(xr + hr), rnp.sigmoid(xz + hz)
-        return ((1.0 - z) * np.tanh(xn + r * hn) + z * state[0],)
+        n = np.tanh(xn + r * hn)
+        return ((1.0 - z) * n + z * state[0],)
 
 
 class TakeOutput(Module):

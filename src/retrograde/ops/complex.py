@@ -35,9 +35,9 @@ def _of_part(reference: Any) -> Any:
     return lambda x: np.array(reference(x))[()]  # NumPy's own is a view
 
 
-real = elementwise("real", _of_part(np.real), formula="\\operatorname{{Re}} {0}", kinds="c", result=part_of, flops=0,
+real = elementwise("real", _of_part(np.real), formula="\\operatorname{{Re}}({0})", kinds="c", result=part_of, flops=0,
                    pullback=lambda ct, z, x: (astype(ct, x.dtype),), lower=lambda e, x: e.real(x))
-imag = elementwise("imag", _of_part(np.imag), formula="\\operatorname{{Im}} {0}", kinds="c", result=part_of, flops=0,
+imag = elementwise("imag", _of_part(np.imag), formula="\\operatorname{{Im}}({0})", kinds="c", result=part_of, flops=0,
                    pullback=lambda ct, z, x: (ct * -1j,), lower=lambda e, x: e.imag(x))
 conjugate = elementwise("conjugate", np.conjugate, formula="\\overline{{{0}}}", kinds="c", flops=0,
                         pullback=lambda ct, z, x: (conjugate(ct),), lower=lambda e, x: e.conj(x))
