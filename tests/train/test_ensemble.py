@@ -39,6 +39,19 @@ def test_an_ensemble_averages_the_probabilities_of_the_best_starts(run):
     np.testing.assert_array_equal(ensemble[-1](X), outputs[2])
 
 
+@pytest.mark.parametrize("average", ["mean", "softmax", "sigmoid"])
+def test_it_keeps_the_dtype_and_works_under_every_transform(average):
+    ensemble = nn.Ensemble(nn.Linear(3, 2), size=4, average=average).init(0)
+    x = X.astype(np.float32)
+    outputs = ensemble(x)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(rg.jit(lambda net, x: net(x))(ensemble, x), outputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(rg.vmap(ensemble)(x), outputs, rtol=1e-5, atol=1e-6)
+    grads = rg.grad(lambda net: np.sum(np.square(net(x))))(ensemble)
+    assert grads.member.weight.dtype == np.float32
+    rg.check(lambda net: np.sum(np.square(net(X))))(ensemble)
+
+
 def test_its_loss_is_that_of_the_averaged_probabilities_and_below_the_members_mean(run):
     ensemble = run.ensemble()
     p = softmax(ensemble.members(X)).mean(0)

@@ -162,6 +162,17 @@ def test_what_a_killed_sweep_left_of_a_line_is_done_again(tmp_path):
     assert len([json.loads(line) for line in file.read_text().splitlines()]) == 5
 
 
+def test_a_folder_goes_on_where_a_parameter_is_infinite(tmp_path):
+    space = {"clip": [1.0, np.inf, np.nan], "lr": [0.1]}
+
+    def train(clip, lr):
+        return lr if np.isinf(clip) else 1.0
+
+    rg.sweep(train, space, method="grid", folder=tmp_path, trials=2)
+    again = rg.sweep(train, space, method="grid", folder=tmp_path, resume=True)
+    assert again.best.parameters == {"clip": np.inf, "lr": 0.1} and len(again) == 3
+
+
 def test_a_folder_of_another_sweep_is_refused(tmp_path):
     rg.sweep(bowl, SPACE, trials=2, folder=tmp_path)
     with pytest.raises(ModelError, match="holds a sweep already"):

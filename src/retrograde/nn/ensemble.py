@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ class Ensemble(Module):
         if self.average == "mean":
             return np.mean(outputs, axis=0)
         if self.average == "softmax":
-            return rnp.logsumexp(rnp.log_softmax(outputs), axis=0) - np.log(self.size)
+            return rnp.logsumexp(rnp.log_softmax(outputs), axis=0) - math.log(self.size)
         yes, no = (rnp.logsumexp(-rnp.softplus(z), axis=0) for z in (-outputs, outputs))  # softplus(-z) is -log sigmoid(z)
         return yes - no
 
