@@ -66,6 +66,12 @@ def test_trials_are_runs_like_others_and_share_a_program(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+def test_the_best_trial_alone_holds_its_points():
+    sweep = rg.sweep(fit, {"lr": [0.01, 0.1, 1e-3]}, method="grid", compiled=False)
+    for trial in sweep:
+        assert trial.run.epochs == 2 and (trial.run.replay is not None) == (trial is sweep.best)
+
+
 def test_a_sweep_is_a_table():
     sweep = rg.sweep(fit, {"lr": [0.1, 0.01], "epochs": [1, 3]}, method="grid", compiled=False)
     frame = sweep.to_frame()

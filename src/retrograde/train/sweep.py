@@ -54,7 +54,8 @@ def sweep(
     one begins with them.
 
     folder: a place for sweep.jsonl, a line a trial, and best.safetensors, the best run so far. resume=True begins it or goes on
-    with it, with more trials, too. keep_runs=False lets go of all runs but the best one.
+    with it, with more trials, too. keep_runs=False lets go of all runs but the best one, keep_runs=True of their points, of which
+    each may hold a copy: only of the best one updates can be opened.
 
     Ctrl-C ends the sweep and returns the trials so far. A trial that diverges or whose call raises is recorded with its error,
     and the sweep goes on; only what the first one raises, if it is no error of retrograde's, is raised, for the function is at
@@ -92,9 +93,14 @@ def _take(found: list[Trial], trial: Trial, log: Log | None, keep_runs: bool) ->
     best = trial.state == "done" and (first is None or trial.score < first.score)
     if log is not None:
         log.write(trial, best)
-    if not keep_runs and best and first is not None:
-        found[first.number] = replace(first, run=None)
-    found.append(trial if keep_runs or best else replace(trial, run=None))
+    if best and first is not None:
+        found[first.number] = _lighter(first, keep_runs)
+    found.append(trial if best else _lighter(trial, keep_runs))
+
+
+def _lighter(trial: Trial, keep_run: bool) -> Trial:
+    """A trial that is not the best, without its points or its run."""
+    return replace(trial, run=trial.run.without("replay") if keep_run and trial.run is not None else None)
 
 
 def _gone_over(search: Search, known: list[Trial], most: float) -> list[Trial]:
