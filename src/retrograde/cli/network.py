@@ -89,7 +89,7 @@ def choose(option: str, name: str, known: dict[str, Any]) -> Any:
 
 
 def zeros_for(net: Any, shape: str, batch: int) -> np.ndarray | None:
-    """A batch of zeros, each point of the shape given as "3,32,32" or of the features of the first layer; None if neither tells."""
+    """A batch of zeros, each point as "3,32,32" says or as wide as the first layer takes; None if neither tells."""
     first = _first(net)
     words = [word.strip() for word in shape.split(",") if word.strip()]
     if not all(word.isdecimal() and int(word) for word in words):

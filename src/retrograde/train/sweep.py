@@ -121,8 +121,8 @@ def _tried(
 ) -> Trial:  # fmt: skip
     """One call, timed; what it raises is noted, but for the first one if it is no error of ours."""
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    watched = search.watch()
-    offered = {"seed": own, "compiled": programs, "callbacks": [] if watched is None else [watched]}
+    pruning = search.callback()
+    offered = {"seed": own, "compiled": programs, "callbacks": [] if pruning is None else [pruning]}
     given = {name: value for name, value in offered.items() if name not in parameters and _takes(train, name)}
     trial = Trial(number, parameters, own)
     began = time.perf_counter()
@@ -135,8 +135,8 @@ def _tried(
             raise
         trial = replace(trial, state="failed", error=f"{type(error).__name__}: {error}")
     else:
-        trial = _judged(trial, result, watched is not None and watched.pruned)
-    curve = () if watched is None else tuple(watched.curve)
+        trial = _judged(trial, result, pruning is not None and pruning.pruned)
+    curve = () if pruning is None else tuple(pruning.curve)
     return replace(trial, seconds=time.perf_counter() - began, curve=curve)
 
 
