@@ -10,6 +10,7 @@ import retrograde as rg
 from retrograde import nn, optim
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.train import Programs, program
+from retrograde.train.lock import locked
 from scipy import stats
 
 RNG = np.random.default_rng(0)
@@ -177,6 +178,12 @@ def test_a_folder_goes_on_where_a_parameter_is_infinite(tmp_path):
     rg.sweep(train, space, method="grid", folder=tmp_path, trials=2)
     again = rg.sweep(train, space, method="grid", folder=tmp_path, resume=True)
     assert again.best.parameters == {"clip": np.inf, "lr": 0.1} and len(again) == 3
+
+
+def test_one_sweep_a_folder(tmp_path):
+    with locked(tmp_path), pytest.raises(ModelError, match="is training in"):
+        rg.sweep(bowl, SPACE, trials=1, folder=tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_another_sweep_is_refused(tmp_path):

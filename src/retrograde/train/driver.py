@@ -78,6 +78,8 @@ class Driver:
                     stack.callback(callback.close)
             if self.folder is not None:
                 stack.enter_context(locked(self.folder.path))
+                if not isinstance(source, Folder):
+                    self.folder.check_free()  # once more: another process may have begun and ended meanwhile
             if source is not None:
                 self._take_up(source)
             if self.folder is not None:

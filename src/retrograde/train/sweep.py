@@ -7,14 +7,16 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import DivergenceWarning, ModelError, RetrogradeError
 from retrograde.train.data import check_whole
+from retrograde.train.lock import locked
 from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.search import Search, get_search
@@ -71,19 +73,20 @@ def sweep(
     if folder is None and resume:
         raise ModelError('resume=True goes on with the sweep in folder="..."; give the folder')
     about = {"space": {name: described(values) for name, values in space.items()}, "method": method, "seed": seed}
-    log = Log(folder, about, resume) if folder is not None else None
-    found = _gone_over(search, log.read() if log is not None else [], most)
-    interrupted = False
-    try:
-        with _shown(progress, most) as show:
-            while len(found) < most and not interrupted and (parameters := search.ask()) is not None:
-                trial = _tried(train, parameters, len(found), seed, programs, search)
-                interrupted = trial.state == "interrupted"
-                search.tell(trial)
-                _take(found, trial, None if interrupted else log, keep_runs)
-                show(found)
-    except KeyboardInterrupt:
-        interrupted = True
+    with nullcontext() if folder is None else locked(Path(folder)):
+        log = Log(folder, about, resume) if folder is not None else None
+        found = _gone_over(search, log.read() if log is not None else [], most)
+        interrupted = False
+        try:
+            with _shown(progress, most) as show:
+                while len(found) < most and not interrupted and (parameters := search.ask()) is not None:
+                    trial = _tried(train, parameters, len(found), seed, programs, search)
+                    interrupted = trial.state == "interrupted"
+                    search.tell(trial)
+                    _take(found, trial, None if interrupted else log, keep_runs)
+                    show(found)
+        except KeyboardInterrupt:
+            interrupted = True
     return Sweep(tuple(found), interrupted)
 
 
