@@ -278,8 +278,8 @@ class Driver:
         return self._result([tree.tree_map(np.array, carry) for carry in self.carries])
 
     def _history(self) -> dict[str, np.ndarray]:
-        """What callbacks see: one array a figure, of all starts where there are many."""
-        each = [self._history_of(i) for i in range(len(self.nets)) if self.done[i]]
+        """What callbacks see: one array a figure, of all starts where there are many, those that Ctrl-C came before, too."""
+        each = [self._history_of(i) for i in range(len(self.nets))]
         if not self.many:
             return each[0]
         longest = max(self.done)
