@@ -28,9 +28,9 @@ class Ensemble(Module):
     classes each: probabilities are averaged (B. Lakshminarayanan, A. Pritzel and C. Blundell, "Deep ensembles", NeurIPS 2017,
     section 2.4), and the output is their logits again, so that losses, metrics and argmax take it as a member's.
 
-    All members run at once (`vmap`), in training, too, where each has running statistics of its own. Their outputs are averaged, not their weights: the average of weights of networks that were
-    trained apart is no trained network, as they lie in different basins and number their units differently. For weights averaged
-    along one run see `optim.Averaged`.
+    All members run at once (`vmap`), in training, too, where each has running statistics of its own. Their outputs are averaged,
+    not their weights: the average of weights of networks that were trained apart is no trained network, as they lie in different
+    basins and number their units differently. For weights averaged along one run see `optim.Averaged`.
 
     >>> ensemble = nn.Ensemble(nn.Linear(2, 3), size=5, average="softmax").init(0)
     >>> x = np.ones((4, 2), np.float32)
