@@ -132,6 +132,17 @@ def test_summary_of_images_needs_their_shape(tmp_path, capsys):
     assert answer(capsys, "check", tmp_path / "m", "--input", "1,6,6")["ok"]
 
 
+@pytest.mark.parametrize("net, shape", [
+    (nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(12, 2)).init(0), "4"),
+    (nn.Sequential(nn.Linear(3, 2)).init(0, np.float64), ""),
+])  # fmt: skip
+def test_check_and_summary_draw_points_that_the_network_takes(net, shape, tmp_path, capsys):
+    """Tokens for an embedding, and the network's own precision."""
+    rg.save(tmp_path / "m", net)
+    assert answer(capsys, "check", tmp_path / "m", "--input", shape)["ok"]
+    assert answer(capsys, "summary", tmp_path / "m", "--input", shape)["layers"][-1]["output"] == [32, 2]
+
+
 def test_check_finds_nothing_wrong_with_a_trained_model(trained, capsys):
     folder, _ = trained
     for model in ("buys", "spend"):

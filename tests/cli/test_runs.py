@@ -175,6 +175,7 @@ def test_a_config_by_hand_needs_no_sections(tmp_path):
         (["--metric", "f1_macr"], "did you mean 'f1_macro'?"),
         (["--metric", "f1_macro", "--validation", "0"], "are of validation rows"),
         (["--monitor", "val_loss", "--validation", "0"], "are of validation rows"),
+        (["--validation", "0.999"], "leaves none to train on"),
         (["--precision", "f8"], "--precision is bf16 or f16"),
         (["--starts", "0"], "--starts must be at least 1"),
         (["--weight-decay", "-1"], "--weight-decay must be a number of at least 0"),

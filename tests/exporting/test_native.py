@@ -122,6 +122,22 @@ def test_two_objects_in_a_program_of_c(tmp_path):
     np.testing.assert_allclose(found, np.tile(WIDE(example).T, 2), rtol=1e-4, atol=1e-5)
 
 
+@needs_cc
+def test_odd_names_are_made_such_as_c_takes(tmp_path):
+    """Keywords of C++ too, which reads the header; and what a keyword becomes may be somebody else's name."""
+
+    def f(int, int_, friend, uint8_t):
+        return {"class": int - int_, "class_": friend, "größe": uint8_t}
+
+    x = [np.full(2, i, np.float32) for i in range(4)]
+    header = str(rg.export(f, tmp_path / "model.so", example=tuple(x)))
+    assert (
+        "void model_predict(const float *int__, const float *int_, const float *friend_, const float *uint8_t_, "
+        "float *class__, float *class_, float *gr__e);"
+    ) in header and "   int__: 2 numbers" in header
+    gives_the_same(tmp_path / "model.so", f, *x)
+
+
 def test_what_scipy_would_have_to_bring_is_refused(tmp_path):
     with pytest.raises(UnsupportedError, match="which SciPy brings"):
         rg.export(lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)), tmp_path / "model.o", example=normal(3, 3, dtype=np.float64))
@@ -132,6 +148,7 @@ def test_what_scipy_would_have_to_bring_is_refused(tmp_path):
     ({}, ModelError, "pass example"),
     ({"example": normal(1, 12), "name": "2b"}, ModelError, "name of a C function"),
     ({"example": normal(1, 12), "name": "main"}, ModelError, "name of a C function"),
+    ({"example": normal(1, 12), "name": "export"}, ModelError, "name of a C function"),
     ({"example": normal(1, 12), "cpu": "abacus"}, CompileError, "choose one of generic"),
     ({"example": normal(1, 12), "format": "pickle"}, ModelError, "safetensors, npz, object, shared, onnx"),
 ])  # fmt: skip

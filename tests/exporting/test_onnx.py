@@ -103,6 +103,23 @@ def test_a_network_takes_batches_of_any_length(case, tmp_path):
             np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
 
 
+def test_infinities(tmp_path):
+    x, y = (np.array(values, np.float32) for values in ([-np.inf, np.inf, -np.inf, 1, 0], [-np.inf, np.inf, 2, np.inf, 0]))
+    rg.export(lambda x, y: np.logaddexp(x, y), tmp_path / "f.onnx", example=(x, y))
+    np.testing.assert_allclose(run(tmp_path / "f.onnx", x, y)[0], np.logaddexp(x, y), rtol=1e-6)
+
+
+def test_inputs_may_have_any_names(tmp_path):
+    """Those that the writer gives to what lies between, too."""
+
+    def f(v1, v2, batch):
+        return {"v3": v1 * 3.0 + v2 * batch}
+
+    x = normal(2, 3), normal(2, 3), normal(2, 3)
+    rg.export(f, tmp_path / "f.onnx", example=x)
+    np.testing.assert_allclose(run(tmp_path / "f.onnx", *x)[0], f(*x)["v3"], rtol=1e-6)
+
+
 def test_categories(tmp_path):
     net = nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(12, 2)).init(0)
     tokens = RNG.integers(0, 9, (6, 4))

@@ -125,6 +125,8 @@ def test_code_of_ones_own_is_left_to_its_writer(tmp_path):
             return {"type": "Mine"}
 
     assert "Mine is a layer of your own" in str(rg.export(Mine().init(0), tmp_path / "net.npz"))
+    said = str(rg.export(nn.Ensemble(nn.Linear(3, 2), 4).init(0), tmp_path / "net.npz"))
+    assert "# Ensemble runs all" in said and "#   member.weight: float32 (4, 2, 3)" in said
 
 
 class Named(nn.Module):

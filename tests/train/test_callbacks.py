@@ -9,6 +9,7 @@ import pytest
 import retrograde as rg
 from retrograde import nn
 from retrograde.train import MLflow, TensorBoard
+from retrograde.train.driver import Driver
 from retrograde.tree import tree_leaves
 
 RNG = np.random.default_rng(4)
@@ -48,6 +49,19 @@ def test_a_callback_of_two_arguments_sees_the_run_so_far(tmp_path, starts):
         assert bits(keeper.runs[e - 1].model) == bits(train(e, **how).model)
     keeper.runs[1].save(tmp_path / "second")
     assert bits(train(**how, resume=tmp_path / "second").model) == bits(run.model)
+
+
+def test_callbacks_see_a_row_for_each_start(monkeypatch):
+    """For those that Ctrl-C came before, too: here it is as if the program had come to the first one only."""
+    whole, seen = Driver._part, []
+
+    def first_alone(self, found):
+        carries, rows = whole(self, found)
+        return [carries[0], *self.carries[1:]], rows
+
+    monkeypatch.setattr(Driver, "_part", first_alone)
+    run = train(starts=3, callbacks=[lambda history: seen.append(history["val_loss"]) or True])
+    assert np.isfinite(seen[0]).tolist() == [[True], [False], [False]] and len(run.starts) == 1
 
 
 def test_callbacks_are_closed_when_one_raises():

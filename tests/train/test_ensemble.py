@@ -39,6 +39,45 @@ def test_an_ensemble_averages_the_probabilities_of_the_best_starts(run):
     np.testing.assert_array_equal(ensemble[-1](X), outputs[2])
 
 
+@pytest.mark.parametrize("average", ["mean", "softmax", "sigmoid"])
+def test_it_keeps_the_dtype_and_works_under_every_transform(average):
+    ensemble = nn.Ensemble(nn.Linear(3, 2), size=4, average=average).init(0)
+    x = X.astype(np.float32)
+    outputs = ensemble(x)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(rg.jit(lambda net, x: net(x))(ensemble, x), outputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(rg.vmap(ensemble)(x), outputs, rtol=1e-5, atol=1e-6)
+    grads = rg.grad(lambda net: np.sum(np.square(net(x))))(ensemble)
+    assert grads.member.weight.dtype == np.float32
+    rg.check(lambda net: np.sum(np.square(net(X))))(ensemble)
+
+
+def test_running_statistics_of_its_members_move_on_in_training():
+    net = nn.Ensemble(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), size=2).init(0)
+    key, x = rg.random.key(1), X.astype(np.float32)
+    outputs, moved = net.apply(x, key)
+    alone = [net[i].apply(x, rg.random.fold_in(key, i)) for i in range(2)]
+    np.testing.assert_allclose(outputs, np.mean([y for y, _ in alone], axis=0), rtol=1e-5, atol=1e-6)
+    for i, (_, member) in enumerate(alone):
+        for a, b in zip(rg.tree.tree_leaves(moved[i]), rg.tree.tree_leaves(member), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+    class Twice(nn.Module):
+        dynamic = ("net",)
+
+        def __init__(self, net):
+            self.net = net
+
+        def __call__(self, x, key=None):
+            return self.net(x, key=key) + self.net(x, key=key)
+
+    _, twice = Twice(net).apply(x, key)
+    assert twice.net.member.layers[1].num_batches_tracked.tolist() == [2, 2]
+    deep = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    run = rg.fit(nn.Ensemble(deep, size=2), (X, X[:, :1]), batch_size=20, epochs=3)
+    assert run.model.member.layers[1].num_batches_tracked.tolist() == [6, 6]
+
+
 def test_its_loss_is_that_of_the_averaged_probabilities_and_below_the_members_mean(run):
     ensemble = run.ensemble()
     p = softmax(ensemble.members(X)).mean(0)

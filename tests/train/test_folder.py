@@ -21,6 +21,7 @@ import retrograde as rg
 from retrograde import nn, optim
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.train import Checkpoints
+from retrograde.train.lock import locked
 from retrograde.tree import tree_leaves
 
 RNG = np.random.default_rng(4)
@@ -143,6 +144,21 @@ def test_one_run_at_a_time_has_a_folder(tmp_path):
         process.wait()
     assert "run.lock" in names(tmp_path)
     assert train(3, resume=tmp_path).epochs == 3 and "run.lock" not in names(tmp_path)
+
+
+@pytest.mark.parametrize("resume", [None, True])
+def test_a_run_that_began_and_ended_meanwhile_is_not_written_over(tmp_path, monkeypatch, resume):
+    """By another process, between a look at the folder and its lock."""
+
+    def late(folder):
+        monkeypatch.setattr("retrograde.train.driver.locked", locked)
+        train(2, folder=folder)
+        return locked(folder)
+
+    monkeypatch.setattr("retrograde.train.driver.locked", late)
+    with pytest.raises(ModelError, match="holds a run already"):
+        train(3, folder=tmp_path, resume=resume)
+    assert train(3, resume=tmp_path).epochs == 3
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):

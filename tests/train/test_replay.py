@@ -106,9 +106,13 @@ def test_data_that_were_changed_are_told():
     for step in (0, 9):
         with pytest.raises(ModelError, match="changed meanwhile"):
             run.explore(step)
-    run.replay = None
-    with pytest.raises(ModelError, match="let go"):
-        run.explore(0)
+
+
+def test_a_run_lets_go_of_its_points():
+    run = fit(epochs=1, starts=2).without("replay")
+    for each in (run, *run.starts):
+        with pytest.raises(ModelError, match="let go"):
+            each.explore(0)
 
 
 def test_a_pickled_run_goes_without_its_data():

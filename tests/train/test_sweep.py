@@ -10,6 +10,7 @@ import retrograde as rg
 from retrograde import nn, optim
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.train import Programs, program
+from retrograde.train.lock import locked
 from scipy import stats
 
 RNG = np.random.default_rng(0)
@@ -64,6 +65,12 @@ def test_trials_are_runs_like_others_and_share_a_program(monkeypatch):
     assert trial.epochs == 2 and trial.figures == {name: values[-1] for name, values in alone.history.items()}
     for a, b in zip(rg.tree.tree_leaves(alone.model), rg.tree.tree_leaves(trial.run.model)):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_best_trial_alone_holds_its_points():
+    sweep = rg.sweep(fit, {"lr": [0.01, 0.1, 1e-3]}, method="grid", compiled=False)
+    for trial in sweep:
+        assert trial.run.epochs == 2 and (trial.run.replay is not None) == (trial is sweep.best)
 
 
 def test_a_sweep_is_a_table():
@@ -160,6 +167,23 @@ def test_what_a_killed_sweep_left_of_a_line_is_done_again(tmp_path):
     file.write_text(file.read_text()[:-20])
     assert tried(rg.sweep(bowl, SPACE, trials=4, folder=tmp_path, resume=True)) == tried(rg.sweep(bowl, SPACE, trials=4))
     assert len([json.loads(line) for line in file.read_text().splitlines()]) == 5
+
+
+def test_a_folder_goes_on_where_a_parameter_is_infinite(tmp_path):
+    space = {"clip": [1.0, np.inf, np.nan], "lr": [0.1]}
+
+    def train(clip, lr):
+        return lr if np.isinf(clip) else 1.0
+
+    rg.sweep(train, space, method="grid", folder=tmp_path, trials=2)
+    again = rg.sweep(train, space, method="grid", folder=tmp_path, resume=True)
+    assert again.best.parameters == {"clip": np.inf, "lr": 0.1} and len(again) == 3
+
+
+def test_one_sweep_a_folder(tmp_path):
+    with locked(tmp_path), pytest.raises(ModelError, match="is training in"):
+        rg.sweep(bowl, SPACE, trials=1, folder=tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_another_sweep_is_refused(tmp_path):

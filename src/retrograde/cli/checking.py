@@ -10,8 +10,8 @@ import numpy as np
 from retrograde import explore
 from retrograde.checking import check
 from retrograde.cli.answer import Answer
+from retrograde.cli.network import points_for
 from retrograde.cli.predicting import as_table_model, read_for_model
-from retrograde.cli.summarizing import zeros_for
 from retrograde.cli.training import KIND
 from retrograde.errors import CheckError, DataError, ModelError
 from retrograde.io.model_file import load
@@ -20,7 +20,7 @@ from retrograde.nn.losses import cross_entropy, mse
 LOOKED_AT = 256  # points that the diagnosis sees, at most
 
 
-def check_model(path: str, table: str | None, rows: int, shape: str | None, seed: int) -> Answer:
+def check_model(path: str, table: str | None, rows: int, shape: str, seed: int) -> Answer:
     """Check and diagnose; the exit code is 1 where the gradient is off, or a number not finite, or a parameter cannot learn."""
     if rows < 1:
         raise ModelError(f"--rows must be at least 1; it is {rows}")
@@ -58,13 +58,13 @@ def check_model(path: str, table: str | None, rows: int, shape: str | None, seed
 
 
 def _points(
-    path: str, net: Any, extra: dict[str, Any], table: str | None, shape: str | None, rng: np.random.Generator
+    path: str, net: Any, extra: dict[str, Any], table: str | None, shape: str, rng: np.random.Generator
 ) -> tuple[Callable, np.ndarray, np.ndarray]:
     """The model's loss, and points for it: rows of the table, or random ones where there is none."""
     if extra.get("kind") != KIND:
         if table is not None:
             raise ModelError(f"{path} holds a network but not how to read a table; check it without one")
-        x = rng.normal(size=zeros_for(net, shape, LOOKED_AT).shape).astype(np.float32)
+        x = points_for(net, shape, LOOKED_AT, rng)
         return mse, x, rng.normal(size=np.shape(net(x))).astype(np.float32)
     net, target, preprocessor = as_table_model(path, net, extra)
     criterion = cross_entropy if target.task == "classification" else mse

@@ -59,12 +59,12 @@ def options_of(command: Callable) -> dict[str, Option]:
     return found
 
 
-def read_config(path: Path, command: Callable) -> dict[str, Any]:
+def read_config(path: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     """The options that a file gives, by name.
 
     Raises `DataError` for a file that is missing or no TOML, `ModelError` for an unknown key or a value of the wrong type.
     """
-    options, found = options_of(command), {}
+    found: dict[str, Any] = {}
     for key, value in _parse(path).items():
         if not isinstance(value, dict):
             found[key] = value
@@ -87,12 +87,12 @@ def read_made(path: Path) -> dict[str, Any]:
     return made if isinstance(made, dict) else {}
 
 
-def config_text(values: Mapping[str, Any], command: Callable, made: Mapping[str, Any]) -> str:
+def config_text(values: Mapping[str, Any], options: Mapping[str, Option], made: Mapping[str, Any]) -> str:
     """The file's text: all `values` that are not None, by section; `read_config` gives them back."""
     import tomli_w
 
     sections: dict[str, dict[str, Any]] = {}
-    for name, option in options_of(command).items():
+    for name, option in options.items():
         if values[name] is not None:
             sections.setdefault(option.section, {})[name] = values[name]
     return tomli_w.dumps({**sections, MADE: dict(made)})

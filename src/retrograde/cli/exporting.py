@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from retrograde import nn
 from retrograde.cli.answer import Answer
-from retrograde.cli.network import softmax
+from retrograde.cli.network import softmax, zeros_for
 from retrograde.cli.predicting import as_table_model
 from retrograde.cli.preprocess import Preprocessor
 from retrograde.cli.target import Target
 from retrograde.cli.training import KIND
 from retrograde.errors import DataError, ModelError
 from retrograde.exporting.export import export
-from retrograde.tree import tree_leaves
 
 
 def export_model(
@@ -47,7 +45,7 @@ def export_model(
         else:
             what, metadata = table_function(net, target, preprocessor), describe(target, preprocessor)
     else:
-        example = example_of(net, shape, batch_size)
+        example = zeros_for(net, shape, batch_size)
     try:
         found = export(what, to, example=example, format=format, name=name, cpu=cpu, metadata=metadata)
     except ImportError as error:  # of an extra that is not installed
@@ -84,19 +82,3 @@ def describe(target: Target, preprocessor: Preprocessor) -> dict[str, str]:
     if target.task == "classification":
         told["classes"] = ", ".join(f"{code} = {json.dumps(c, ensure_ascii=False)}" for code, c in enumerate(target.classes))
     return told
-
-
-def example_of(net: Any, shape: str, batch_size: int) -> np.ndarray | None:
-    """An input of the network: of the shape that was given, or that its first layer takes; None where neither says one."""
-    first = net
-    while isinstance(first, nn.Sequential) and len(first):
-        first = first[0]
-    words = [w.strip() for w in shape.split(",") if w.strip()]
-    if not all(w.isdecimal() and int(w) > 0 for w in words):
-        raise ModelError(f"--input is a shape, such as 64 or 3,32,32; it is {shape!r}")
-    if not words and not isinstance(first, nn.Linear):
-        return None
-    sizes = [int(w) for w in words] or [first.in_features]
-    floats = [leaf.dtype for leaf in tree_leaves(net) if leaf.dtype.kind == "f"]
-    dtype = np.dtype(np.int64) if isinstance(first, nn.Embedding) else floats[0] if floats else np.dtype(np.float32)
-    return np.zeros((batch_size, *sizes), dtype)

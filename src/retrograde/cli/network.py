@@ -7,8 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from retrograde import nn, optim
 from retrograde.errors import ModelError
+from retrograde.tree import tree_leaves
 
 ACTIVATIONS = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU, "tanh": nn.Tanh,
@@ -85,10 +88,45 @@ def choose(option: str, name: str, known: dict[str, Any]) -> Any:
     raise ModelError(f"{option} {name!r} is unknown{f'; did you mean {near[0]}?' if near else ''}; there are {', '.join(known)}")
 
 
+def zeros_for(net: Any, shape: str, batch: int) -> np.ndarray | None:
+    """A batch of zeros, each point as "3,32,32" says or as wide as the first layer takes; None if neither tells."""
+    first = _first(net)
+    words = [word.strip() for word in shape.split(",") if word.strip()]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise ModelError(f"--input is the shape of one point, like 64 or 3,32,32; it is {shape!r}")
+    if not words and not isinstance(first, nn.Linear):
+        return None
+    floats = [leaf.dtype for leaf in tree_leaves(net) if leaf.dtype.kind == "f"]
+    dtype = np.dtype(np.int64) if isinstance(first, nn.Embedding) else [*floats, np.dtype(np.float32)][0]
+    return np.zeros([batch, *(map(int, words) if words else [first.in_features])], dtype)
+
+
+def zeros_of(net: Any, shape: str, batch: int) -> np.ndarray:
+    """The same; raises `ModelError` if neither tells."""
+    found = zeros_for(net, shape, batch)
+    if found is None:
+        kind = type(_first(net)).__name__
+        raise ModelError(f"the network begins with {kind}, which does not tell the shape of a point; give --input, like 3,32,32")
+    return found
+
+
+def points_for(net: Any, shape: str, batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Random points like `zeros_of`: normal, or numbers of what an embedding has."""
+    zeros, first = zeros_of(net, shape, batch), _first(net)
+    if isinstance(first, nn.Embedding):
+        return rng.integers(first.num_embeddings, size=zeros.shape)
+    return rng.normal(size=zeros.shape).astype(zeros.dtype)
+
+
+def _first(net: Any) -> Any:
+    """The layer that takes the points."""
+    while isinstance(net, nn.Sequential) and len(net):
+        net = net[0]
+    return net
+
+
 def softmax(logits: Any) -> Any:
     """Probabilities of shape (rows, classes), in float64 so that they add up."""
-    import numpy as np
-
     z = logits.astype(np.float64)
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)

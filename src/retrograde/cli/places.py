@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrograde.cli.commands.train import train
-from retrograde.cli.config import config_text, read_made
+from retrograde.cli.config import Option, config_text, read_made
 from retrograde.errors import DataError, ModelError
 from retrograde.io.atomic import replace_file
 from retrograde.train import Checkpoints
@@ -30,8 +29,8 @@ class Places:
     folder: Path | None
     resuming: bool
 
-    def begin(self, options: Mapping[str, Any]) -> None:
-        """Make the folder, with the options in it as they are now.
+    def begin(self, options: Mapping[str, Any], known: Mapping[str, Option]) -> None:
+        """Make the folder, with the options in it as they are now, those that are `known`.
 
         Raises `DataError` where a run would go on with another table than it began with; warns of one that is run again so.
         """
@@ -42,7 +41,7 @@ class Places:
             warnings.warn(f"the table is not that of {options['config']}, so the model will be another", stacklevel=2)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            config = config_text(resolved(options), train, {"table_sha256": digest})
+            config = config_text(resolved(options), known, {"table_sha256": digest})
             replace_file(self.folder / CONFIG, config.encode())
 
 

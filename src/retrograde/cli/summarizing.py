@@ -9,22 +9,23 @@ import numpy as np
 
 from retrograde import tree
 from retrograde.cli.answer import Answer, print_pairs, print_table
+from retrograde.cli.network import zeros_of
 from retrograde.cli.predicting import as_table_model
 from retrograde.cli.training import KIND
 from retrograde.errors import ModelError
 from retrograde.io.model_file import load
-from retrograde.nn import Embedding, Linear, Module, Sequential, combine, partition
+from retrograde.nn import Module, Sequential, combine, partition
 from retrograde.transforms import held_for_backward, trace
 
 COUNTS = ("parameters", "bytes", "flops")
 
 
-def summarize(path: str, batch: int, shape: str | None) -> Answer:
+def summarize(path: str, batch: int, shape: str) -> Answer:
     """Layers with shapes, parameters, bytes and operations; the table and the training, where the file knows them."""
     if batch < 1:
         raise ModelError(f"--batch-size must be at least 1; it is {batch}")
     net, extra = load(path)
-    x = zeros_for(net, shape, batch)
+    x = zeros_of(net, shape, batch)
     layers = list(_layers(net, x))
     data: dict[str, Any] = {
         "model": path, "parameters": net.num_parameters, "bytes": _bytes(net), "batch_size": batch, "input": list(x.shape[1:]),
@@ -35,27 +36,11 @@ def summarize(path: str, batch: int, shape: str | None) -> Answer:
     return Answer(data, lambda: _tell(data))
 
 
-def zeros_for(net: Any, shape: str | None, batch: int) -> np.ndarray:
-    """A batch of zeros, each point of the shape given as "3,32,32", or of the features of the first layer."""
-    first = net
-    while isinstance(first, Sequential) and len(first.layers):
-        first = first.layers[0]
-    if shape is not None:
-        sizes = shape.split(",")
-        if not all(size.strip().isdecimal() and int(size) for size in sizes):
-            raise ModelError(f"--input is the shape of one point, like 3,32,32; it is {shape!r}")
-        return np.zeros([batch, *map(int, sizes)], np.int64 if isinstance(first, Embedding) else np.float32)
-    if isinstance(first, Linear):
-        return np.zeros((batch, first.in_features), np.float32)
-    kind = type(first).__name__
-    raise ModelError(f"the network begins with {kind}, which does not tell the shape of a point; give --input, like 3,32,32")
-
-
 def _layers(net: Any, x: Any) -> Iterator[dict[str, Any]]:
     """What each layer of a Sequential (or the network as a whole) makes of a batch."""
     for layer in net.layers if type(net) is Sequential else (net,):
         try:
-            flops = _flops(trace(layer)(x))
+            flops = sum(int(eq.flops) for eq in trace(layer)(x).equations)
             made = layer(x)
         except (ValueError, TypeError) as error:
             raise ModelError(f"{type(layer).__name__} does not take a batch of shape {np.shape(x)}: {error}") from None
@@ -68,13 +53,6 @@ def _layers(net: Any, x: Any) -> Iterator[dict[str, Any]]:
 
 def _bytes(layer: Module) -> int:
     return sum(leaf.nbytes for leaf in tree.tree_leaves(layer))
-
-
-def _flops(graph: Any) -> int:
-    return sum(
-        int(eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params))
-        for eq in graph.equations
-    )
 
 
 def _held(net: Any, x: np.ndarray) -> int:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograde.cli.answer import Answer, print_pairs
-from retrograde.cli.commands.train import train
-from retrograde.cli.config import options_of
+from retrograde.cli.config import Option
 from retrograde.cli.network import OPTIMIZERS, build, choose, make_optimizer, parse_hidden, widths
 from retrograde.cli.places import REPORT, Places, places_of
 from retrograde.cli.prepare import Prepared, prepare
@@ -25,8 +24,8 @@ LOSSES = {"classification": ("cross_entropy",), "regression": ("mse", "mae", "hu
 LEAST = {"epochs": 1, "batch_size": 0, "early_stopping": 0, "seed": 0, "starts": 1, "checkpoint_every": 1}
 
 
-def train_table(options: dict[str, Any]) -> Answer:
-    """Read, split, fit, test and save; `options` are those of the command, by name."""
+def train_table(options: dict[str, Any], known: Mapping[str, Option]) -> Answer:
+    """Read, split, fit, test and save; `options` are those of the command, by name, of which it is `known` what they are."""
     import retrograde as rg
 
     hidden = parse_hidden(options["hidden"])
@@ -37,7 +36,7 @@ def train_table(options: dict[str, Any]) -> Answer:
     options = _settled(options, prepared)
     net = build(prepared.preprocessor.width, hidden, prepared.target.outputs, options["activation"], options["dropout"])
     how = _how(options, prepared, places)
-    places.begin(options)
+    places.begin(options, known)
     if not options["quiet"]:
         print_pairs(prepared.describe(widths(net)))
         print()
@@ -48,11 +47,15 @@ def train_table(options: dict[str, Any]) -> Answer:
         raise ModelError(f"training diverged: {run.diagnose(prepared.rows)[0]}; try a smaller --lr")
     if not options["quiet"]:
         print(f"\n{run.summary()}\n")
-    return _finish(options, places, prepared, run)
+    kept = {name: options[name] for name in known if name != "table" and options[name] is not None}
+    return _finish(kept, places, prepared, run)
 
 
 def _finish(options: dict[str, Any], places: Places, prepared: Prepared, run: Any) -> Answer:
-    """Score the run's model on the rows held out, save it, and say so."""
+    """Score the run's model on the rows held out, save it, and say so.
+
+    The options are those that the model file tells: all but where the table lies and where the run goes.
+    """
     from retrograde.io.model_file import save
 
     line, figures = None, {}
@@ -63,11 +66,11 @@ def _finish(options: dict[str, Any], places: Places, prepared: Prepared, run: An
     extra = {
         "kind": KIND, "target": prepared.target.to_json(), "preprocessor": prepared.preprocessor.to_json(), "test": scalars,
         "trained": {"rows": len(prepared.x), "epochs": run.epochs, "updates": run.updates, "seed": options["seed"]},
-        "guess": prepared.guess, "options": _kept(options),
+        "guess": prepared.guess, "options": options,
     }  # fmt: skip
     save(places.model, run.model, extra=extra)
     if places.folder is not None:
-        replace_file(places.folder / REPORT, report_html(prepared, run, figures, _kept(options)).encode())
+        replace_file(places.folder / REPORT, report_html(prepared, run, figures, options).encode())
 
     def tell() -> None:
         if line is not None:
@@ -108,6 +111,8 @@ def _how(options: Mapping[str, Any], prepared: Prepared, places: Places) -> dict
     """The arguments of `fit` that say how to train."""
     rows = len(prepared.x)
     held = round(options["validation"] * rows)
+    if held >= rows:
+        raise ModelError(f"--validation {options['validation']:g} of {rows:,} rows leaves none to train on")
     batch = min(options["batch_size"] or rows, rows - held)
     metrics, monitor = _watched(options, held)
     patience = options["early_stopping"]
@@ -134,11 +139,6 @@ def _watched(options: Mapping[str, Any], held: int) -> tuple[list[str], str | No
     if not held and (metrics or monitor == "val_loss"):
         raise ModelError(f"--metric and --monitor are of validation rows, and --validation {options['validation']:g} leaves none")
     return metrics, monitor
-
-
-def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model file says of the options: all but where the table lies and where the run goes."""
-    return {name: options[name] for name in options_of(train) if name != "table" and options[name] is not None}
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

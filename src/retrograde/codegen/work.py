@@ -32,17 +32,15 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
     def work(eq: Equation) -> Work:
         moved = sum(a.type.nbytes for a in (*eq.inputs, *eq.outputs)) / BYTES_PER_NS
         if eq.primitive is matmul:
-            flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
             rate = 12.8 * vector_bytes / eq.inputs[0].type.dtype.itemsize  # flops a ns: four fifths of two FMAs at 4 GHz
-            return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, product_scratch(eq, vector_bytes))
+            return Work(CALL_NS + max(eq.flops / rate, moved), eq.flops >= 20_000, product_scratch(eq, vector_bytes))
         if eq.primitive is product:
             first, *_, nest = map(work, eq.params["body"].equations)
             convolves = eq.params["body"].equations[0].primitive is convolve
             return Work(first.ns + nest.ns, first.splits, first.scratch if convolves else finished_scratch(eq, vector_bytes))
         if eq.primitive is convolve:
-            flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
             rate = 3.2 * vector_bytes / eq.inputs[0].type.dtype.itemsize
-            return Work(CALL_NS + max(flops / rate, moved), flops >= 20_000, convolution_scratch(eq))
+            return Work(CALL_NS + max(eq.flops / rate, moved), eq.flops >= 20_000, convolution_scratch(eq))
         if eq.primitive is fused:
             body: Graph = eq.params["body"]
             per_ns = vector_bytes / 2
@@ -55,15 +53,13 @@ def work_of(vector_bytes: int) -> Callable[[Equation], Work]:
             return Work(CALL_NS + steps / (vector_bytes / 4), False, 0)
         if eq.primitive is straight:
             return Work(CALL_NS + sum(_flops(inner) for inner in eq.params["body"].equations) / 4, False, 0)
-        flops = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-        return Work(CALL_NS + max(4 * moved, flops / 4), eq.primitive.shares, 0)
+        return Work(CALL_NS + max(4 * moved, eq.flops / 4), eq.primitive.shares, 0)
 
     return work
 
 
 def _flops(eq: Equation) -> float:
-    counted = eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params)
-    return max(counted, math.prod(eq.outputs[0].type.shape))
+    return max(eq.flops, math.prod(eq.outputs[0].type.shape))
 
 
 def _bytes_read(body: Graph, operand: Var) -> float:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograde.explore.kinds import affine, ends_in_relu, examples_axis, squashing
+from retrograde.explore.naming import source_line
 from retrograde.explore.sentences import Finding, finding, say, templates_of
 from retrograde.explore.step import Step
-from retrograde.explore.watch import source_line
 from retrograde.ir import Equation, Literal, Var
 
 if TYPE_CHECKING:

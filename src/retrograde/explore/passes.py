@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from retrograde.autodiff import Backward, Trail, backprop
+from retrograde.explore.naming import Naming
 from retrograde.explore.pick import pick
 from retrograde.explore.steps import outline
-from retrograde.explore.watch import Watch
 from retrograde.ir import Graph, Literal, Var, evaluate
 from retrograde.trace import tracing
 from retrograde.trace.trace import as_output, input_names, new_input, opened
@@ -55,7 +55,7 @@ def run_passes(f: Callable, args: Sequence[Any], argnums: int | Sequence[int]) -
     """Trace `f` at `args` with their values and run the backward pass; returns both, and the user's names of variables."""
     wanted = positions_of(wanted_of(argnums)[0], args)
     builder = tracing(concrete=True)
-    watch = Watch(builder)
+    naming = Naming(builder)
     given: list[Any] = []
     parameters: list[Any] = []
     for i, (arg, names) in enumerate(zip(args, input_names(f, args))):
@@ -72,7 +72,7 @@ def run_passes(f: Callable, args: Sequence[Any], argnums: int | Sequence[int]) -
     outputs = tree_flatten(result)[0]
     check_scalar(f, outputs)
     graph = pick(builder.finish([as_output(outputs[0])]))
-    return Passes(graph, builder.values, parameters), watch.names()
+    return Passes(graph, builder.values, parameters), naming.names()
 
 
 def _own(leaf: Any) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 from retrograde.autodiff import backprop
 from retrograde.errors import DifferentiationError, ShapeError
 from retrograde.explore.formula import ATOM, LONGEST, ONE, PRODUCT, SUM, Formula, derivative_of, sum_of, symbol, write
+from retrograde.explore.naming import source_line
 from retrograde.explore.steps import Outline, Stage
-from retrograde.explore.watch import source_line
 from retrograde.ir import Graph, Var, evaluate
 from retrograde.transforms import jacobian
 from retrograde.types import kind_of

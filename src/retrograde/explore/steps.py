@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from retrograde.explore.watch import Call
+from retrograde.explore.naming import Call
 from retrograde.ir import Equation, Graph, Var
 from retrograde.types import kind_of
 

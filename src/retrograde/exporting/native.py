@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ C_TYPES = {
     "float32": "float", "float64": "double", "bool": "uint8_t",
     **{f"{u}int{n}": f"{u}int{n}_t" for u in ("", "u") for n in (8, 16, 32, 64)},
 }  # fmt: skip
-KEYWORD = re.compile(
-    "main|auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|restrict|"
-    "return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|bool|class|new|delete|this|"
-    "template|try|catch|throw|namespace|operator|private|protected|public|virtual|using|true|false"
-)  # of C or C++, or what neither lets a function be called
+KEYWORDS = frozenset((  # noqa: SIM905
+    "main alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class compl "
+    "concept const const_cast consteval constexpr constinit continue co_await co_return co_yield decltype default delete do "
+    "double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace "
+    "new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict "
+    "return short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try "
+    "typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq"
+).split())  # of C or C++, or what neither lets a function be called
 CONTENT = dict[Path, bytes]
 
 
@@ -46,9 +50,9 @@ def _compiled(
 ) -> tuple[Library, str]:
     stem = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
     name = name or f"{'_' if stem[:1].isdigit() else ''}{stem}_predict"
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or KEYWORD.fullmatch(name):
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in KEYWORDS:
         raise ModelError(f"{name!r} cannot be the name of a C function; pass another, such as name='model_predict'")
-    found = traced(model, example)
+    found = _with_c_names(traced(model, example))
     for what, type_, _ in found.types():
         if type_.dtype.name not in C_TYPES:
             raise UnsupportedError(f"{what} is {type_}, which C has no type for; convert it in the model, such as by astype")
@@ -56,10 +60,24 @@ def _compiled(
     return library, _header(found, name, cpu, library.work, metadata)
 
 
+def _with_c_names(found: Traced) -> Traced:
+    """The same with _ behind a keyword of C or C++, or two where somebody else has that name."""
+    taken = {*found.inputs, *found.outputs, *C_TYPES.values()}
+
+    def renamed(name: str) -> str:
+        if name not in KEYWORDS and name not in C_TYPES.values():
+            return name
+        while name in taken or name in KEYWORDS:
+            name += "_"
+        taken.add(name)
+        return name
+
+    return replace(found, inputs=[*map(renamed, found.inputs)], outputs=[*map(renamed, found.outputs)])
+
+
 def _header(found: Traced, name: str, cpu: str, work: int, metadata: dict[str, str]) -> str:
     parameters = [
-        f"{'const ' if given else ''}{C_TYPES[type_.dtype.name]} *{what}{'_' if KEYWORD.fullmatch(what) else ''}"
-        for what, type_, given in found.types()
+        f"{'const ' if given else ''}{C_TYPES[type_.dtype.name]} *{what}" for what, type_, given in found.types()
     ]
     arrays = [
         f"   {what}: {math.prod(type_.shape)} numbers, {list(type_.shape)} in C order{'' if given else ', written'}"

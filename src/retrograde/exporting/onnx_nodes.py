@@ -42,9 +42,6 @@ COMPOSED: dict[str, Callable[..., str]] = {  # of operands that are floats
     "log10": lambda w, eq, x: w.node("Div", w.node("Log", x), w.like(eq, math.log(10))),
     "cbrt": lambda w, eq, x: w.node("Mul", w.node("Sign", x), w.node("Pow", w.node("Abs", x), w.like(eq, 1 / 3))),
     "trunc": lambda w, eq, x: w.node("Mul", w.node("Sign", x), w.node("Floor", w.node("Abs", x))),
-    "logaddexp": lambda w, eq, x, y: w.node(
-        "Add", w.node("Max", x, y), w.node("Softplus", w.node("Neg", w.node("Abs", w.node("Sub", x, y))))
-    ),
 }
 REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 BITWISE = {"bitwise_and": "And", "bitwise_or": "Or", "bitwise_xor": "Xor"}
@@ -107,6 +104,13 @@ def _log1p(w: Writer, eq: Equation, x: str) -> str:
     log, rest = w.node("Log", u), w.node("Sub", u, one)
     found = w.node("Mul", log, w.node("Div", x, rest))
     return w.node("Where", w.node("Equal", u, x), log, w.node("Where", w.node("Equal", u, one), x, found))
+
+
+@_rule("logaddexp")
+def _logaddexp(w: Writer, eq: Equation, x: str, y: str) -> str:
+    """max + log(1 + e^-|x - y|), which of two equal infinities would be NaN."""
+    apart = w.node("Softplus", w.node("Neg", w.node("Abs", w.node("Sub", x, y))))
+    return w.node("Add", w.node("Max", x, y), w.node("Where", w.node("Equal", x, y), w.like(eq, math.log(2)), apart))
 
 
 @_rule("astype")

@@ -18,6 +18,7 @@ from retrograde.ir import Atom, Equation, Graph, Literal, Var
 
 Rule = Callable[..., str | Sequence[str]]
 
+
 class Writer:
     """The `nodes` of an ONNX graph. Values are the names that ONNX knows them by.
 
@@ -30,6 +31,7 @@ class Writer:
         self.values: dict[str, np.ndarray] = {}  # of those that are constant
         self._constants: dict[Any, str] = {}
         self._read: set[str] = set()
+        self._taken = {*opened.model.inputs, *opened.model.outputs}
         self._count = 0
 
     def graph(self, graph: Graph, inputs: Sequence[str]) -> list[str]:
@@ -85,7 +87,8 @@ class Writer:
     def fresh(self) -> str:
         """A name that nothing has."""
         self._count += 1
-        return f"v{self._count}"
+        name = f"v{self._count}"
+        return self.fresh() if name in self._taken else name
 
     def constant(self, value: Any, dtype: Any = None) -> str:
         """A constant; equal numbers are one."""

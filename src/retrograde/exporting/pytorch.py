@@ -121,6 +121,8 @@ def _expression(config: dict[str, Any], used: dict[str, None], indent: str) -> s
     cls = getattr(nn, kind, None)
     if cls is None or not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
         raise UnsupportedError(f"{kind} is a layer of your own, which PyTorch has not")
+    if cls is nn.Ensemble:
+        raise UnsupportedError("Ensemble runs all its members at once, for which PyTorch has no layer")
     if kind in OURS:
         used[kind] = None
     arguments = []

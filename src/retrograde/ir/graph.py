@@ -62,6 +62,11 @@ class Equation:
         """The shape that is walked over to compute it: the operand's for a reduction, else the output's."""
         return (self.inputs[0] if self.primitive.lowering == "reduction" else self.outputs[0]).type.shape
 
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the equation."""
+        return self.primitive.count_flops([a.type for a in self.inputs], [o.type for o in self.outputs], self.params)
+
     def graphs(self) -> list[tuple[str, Graph]]:
         """The graphs among the parameters, with their names: a loop's body, the branches of a branch."""
         found = []

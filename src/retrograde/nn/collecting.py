@@ -70,6 +70,28 @@ def collect(net: Any, call: Callable[[Any], Any]) -> tuple[Any, Any]:
     return output, _moved(net, found) if found else net
 
 
+def as_noted(net: Any) -> Any:
+    """The network with its buffers as its layers noted them last."""
+
+    def move(module: Module, made: Module, _place: tuple) -> Module:
+        made.__dict__.update({name: noted(module, name) for name in module.buffers})
+        return made
+
+    return map_modules(move, net)
+
+
+def note_moved(net: Any, moved: Any) -> None:
+    """Note for the layers of `net` the buffers that they have in `moved`: the same network, called elsewhere, as in a vmap."""
+    for layer, after in zip(_modules(net), _modules(moved)):
+        note(layer, **{name: value for name in layer.buffers if (value := getattr(after, name)) is not None})
+
+
+def _modules(net: Any) -> list[Module]:
+    found: list[Module] = []
+    map_modules(lambda module, made, _place: found.append(module) or made, net)  # type: ignore[func-returns-value]
+    return found
+
+
 def _moved(net: Any, found: dict[int, tuple[Module, dict[str, Any]]]) -> Any:
     def move(module: Module, made: Module, _place: tuple) -> Module:
         _, buffers = found.pop(id(module), (module, {}))

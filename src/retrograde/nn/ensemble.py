@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from retrograde import numpy as rnp
 from retrograde import random
 from retrograde.errors import ModelError
 from retrograde.nn.classifying import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from retrograde.nn.collecting import as_noted, note_moved
 from retrograde.nn.losses import binary_cross_entropy, cross_entropy
 from retrograde.nn.module import Module, check_size, child_seeds
 from retrograde.tree import tree_leaves, tree_map, tree_structure
@@ -26,9 +28,9 @@ class Ensemble(Module):
     classes each: probabilities are averaged (B. Lakshminarayanan, A. Pritzel and C. Blundell, "Deep ensembles", NeurIPS 2017,
     section 2.4), and the output is their logits again, so that losses, metrics and argmax take it as a member's.
 
-    All members run at once (`vmap`). Their outputs are averaged, not their weights: the average of weights of networks that were
-    trained apart is no trained network, as they lie in different basins and number their units differently. For weights averaged
-    along one run see `optim.Averaged`.
+    All members run at once (`vmap`), in training, too, where each has running statistics of its own. Their outputs are averaged,
+    not their weights: the average of weights of networks that were trained apart is no trained network, as they lie in different
+    basins and number their units differently. For weights averaged along one run see `optim.Averaged`.
 
     >>> ensemble = nn.Ensemble(nn.Linear(2, 3), size=5, average="softmax").init(0)
     >>> x = np.ones((4, 2), np.float32)
@@ -79,7 +81,9 @@ class Ensemble(Module):
         """What each member makes of `x`: (size, ...); with a key as in training, each with a key of its own."""
         if key is None:
             return vmap(lambda net: net(x))(self.member)
-        return vmap(lambda net, i: net(x, key=random.fold_in(key, i)))(self.member, np.arange(self.size))
+        outputs, moved = vmap(lambda net, i: net.apply(x, random.fold_in(key, i)))(as_noted(self.member), np.arange(self.size))
+        note_moved(self.member, moved)
+        return outputs
 
     def mean_and_std(self, x: Any) -> tuple[Any, Any]:
         """Mean and standard deviation over the members of what is averaged: outputs, or probabilities of logits."""
@@ -93,7 +97,7 @@ class Ensemble(Module):
         if self.average == "mean":
             return np.mean(outputs, axis=0)
         if self.average == "softmax":
-            return rnp.logsumexp(rnp.log_softmax(outputs), axis=0) - np.log(self.size)
+            return rnp.logsumexp(rnp.log_softmax(outputs), axis=0) - math.log(self.size)
         yes, no = (rnp.logsumexp(-rnp.softplus(z), axis=0) for z in (-outputs, outputs))  # softplus(-z) is -log sigmoid(z)
         return yes - no
 

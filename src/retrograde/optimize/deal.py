@@ -114,8 +114,7 @@ def _find(eq: Equation) -> _Loop | None:
     """The loop, if it pays to deal it out."""
     body, first = eq.params["body"], eq.params["num_consts"]
     carries = body.inputs[first : first + eq.params["num_carry"]]
-    work = sum(inner.primitive.count_flops([a.type for a in inner.inputs], [o.type for o in inner.outputs], inner.params)
-               for inner in body.equations if not inner.primitive.multiple)  # fmt: skip
+    work = sum(inner.flops for inner in body.equations if not inner.primitive.multiple)
     if not carries or body.constants or work * eq.params["length"] < LEAST_FLOPS:
         return None
     for rows in dict.fromkeys(carries[0].type.shape):

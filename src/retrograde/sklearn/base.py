@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,13 +74,13 @@ class Estimator(BaseEstimator):
         )  # fmt: skip
         if run.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        self.network_, self.run_ = run.model, _without(run, replay=None)  # estimators do not hold what they were fitted to
+        self.network_, self.run_ = run.model, run.without("replay")  # estimators do not hold what they were fitted to
         return run
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and plain arrays; compiled code stays behind."""
         state = super().__getstate__()
-        return state | {"run_": _without(state["run_"], program=None)} if "run_" in state else state
+        return state | {"run_": state["run_"].without("program")} if "run_" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -92,10 +91,6 @@ class Estimator(BaseEstimator):
 def callbacks_of(callbacks: Any, more: Callable) -> list[Callable]:
     """The callbacks and one more."""
     return [*(callbacks or ()), more]
-
-
-def _without(run: Run, **changes: Any) -> Run:
-    return replace(run, **changes, starts=tuple(_without(start, **changes) for start in run.starts))
 
 
 def _dense(X: Any) -> np.ndarray:

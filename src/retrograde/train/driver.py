@@ -78,6 +78,8 @@ class Driver:
                     stack.callback(callback.close)
             if self.folder is not None:
                 stack.enter_context(locked(self.folder.path))
+                if not isinstance(source, Folder):
+                    self.folder.check_free()  # once more: another process may have begun and ended meanwhile
             if source is not None:
                 self._take_up(source)
             if self.folder is not None:
@@ -276,8 +278,8 @@ class Driver:
         return self._result([tree.tree_map(np.array, carry) for carry in self.carries])
 
     def _history(self) -> dict[str, np.ndarray]:
-        """What callbacks see: one array a figure, of all starts where there are many."""
-        each = [self._history_of(i) for i in range(len(self.nets)) if self.done[i]]
+        """What callbacks see: one array a figure, of all starts where there are many, those that Ctrl-C came before, too."""
+        each = [self._history_of(i) for i in range(len(self.nets))]
         if not self.many:
             return each[0]
         longest = max(self.done)

@@ -83,8 +83,7 @@ def get_folder(folder: Any, checkpoint: Any, resume: Any) -> tuple[Folder | None
         raise ModelError(f"{folder} has a {taken[0]} that is not a run's; a run would write over it. Choose another folder")
     if resume is True:
         return found, found if found.checkpoints() else None
-    if found.checkpoints():
-        raise ModelError(f"{folder} holds a run already: resume={str(folder)!r} goes on with it, or choose another folder")
+    found.check_free()
     return found, resume
 
 
@@ -108,6 +107,12 @@ class Folder:
             return "retrograde" in json.loads((self.path / "config.json").read_text())["versions"]
         except (OSError, ValueError, LookupError, TypeError):
             return False
+
+    def check_free(self) -> None:
+        """Raise `ModelError` where there is a run already."""
+        if self.checkpoints():
+            given = str(self.path)
+            raise ModelError(f"{given} holds a run already: resume={given!r} goes on with it, or choose another folder")
 
     def newest(self, read: Callable[[Path], list[Progress]]) -> list[Progress]:
         """The newest checkpoint that is whole; what is damaged is set aside, with a warning."""

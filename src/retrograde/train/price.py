@@ -16,9 +16,7 @@ def price(net: Any, points: Data, settings: Settings) -> tuple[float, int]:
     x, y = points.X[: settings.batch], points.y[: settings.batch]
     gradient = make_gradient(settings.loss, settings.narrow, settings.penalty)
     graph = trace(lambda net, x, y, key: gradient(net, x, y, None, key))(net, x, y, random.key(0))
-    flops = sum(
-        eq.primitive.count_flops([a.type for a in eq.inputs], [o.type for o in eq.outputs], eq.params) for eq in graph.equations
-    )
+    flops = sum(eq.flops for eq in graph.equations)
     return flops, _made_bytes(trace(held_values(settings.loss, settings.narrow))(net, x, y, random.key(0)))
 
 

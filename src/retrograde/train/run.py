@@ -136,7 +136,7 @@ class Run:
     def explore(self, step: int = -1) -> Any:
         """The `Record` of an update, from 0 on (a negative one counts from the last): its parameters, batch and random numbers.
 
-        The run is made again up to there, so it holds the points that it was given, not a copy; `run.replay = None` lets them go.
+        The run is made again up to there, so it holds the points that it was given, not a copy; `run.without("replay")` does not.
         Epochs before that of the update come to the same bits; within it the last bit of a sum may be rounded otherwise. A mixed
         precision's pass is shown in float32. Raises `ModelError` for points of a stream, and where data were changed meanwhile.
         """
@@ -166,6 +166,11 @@ class Run:
             raise ModelError("this run does not hold its points, so no update of it can be opened: they came as a stream, or "
                              "they were let go. Train on arrays in memory, by rg.fit")  # fmt: skip
         return self.replay
+
+    def without(self, *names: str) -> Run:
+        """The run, and its starts, with None for these fields: without "replay" it holds no points, without "program" no code."""
+        changes: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **changes, starts=tuple(start.without(*names) for start in self.starts))
 
     def save(self, path: Any, *, extra: dict[str, Any] | None = None) -> None:
         """Write the model with optimizer states, random keys and histories, of all starts: `fit(..., resume=path)` goes on.

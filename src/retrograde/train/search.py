@@ -14,7 +14,7 @@ from retrograde.train.trials import Trial
 METHODS = ("grid", "random", "optuna")
 
 
-class Watch:
+class Pruning:
     """A callback of `fit` that tells an Optuna trial each epoch's loss, and ends the run where its pruner says so.
 
     The loss is the validation points' if there are some; of many starts the best.
@@ -38,7 +38,7 @@ class Search(Protocol):
     def ask(self) -> Parameters | None:
         """The parameters of the next trial; None at the end."""
 
-    def watch(self) -> Watch | None:
+    def callback(self) -> Pruning | None:
         """A callback for the run of that trial, if somebody may end it."""
 
     def tell(self, trial: Trial) -> None:
@@ -54,7 +54,7 @@ class Listed:
     def ask(self) -> Parameters | None:
         return next(self.parameters, None)
 
-    def watch(self) -> None:
+    def callback(self) -> None:
         return None
 
     def tell(self, trial: Trial) -> None:
@@ -83,7 +83,7 @@ class Optuna:
             optuna.logging.set_verbosity(level)
         self.distributions = {name: self._distribution(name, values) for name, values in space.items()}
         self.trial: Any = None
-        self.watched: Watch | None = None
+        self.pruning: Pruning | None = None
 
     def _distribution(self, name: str, values: Any) -> Any:
         of = self.optuna.distributions
@@ -98,17 +98,17 @@ class Optuna:
         raise ModelError(f"{name!r}: for Optuna give a list, or uniform, loguniform or randint of scipy.stats; it is {values!r}")
 
     def ask(self) -> Parameters:
-        self.trial, self.watched = self.study.ask(self.distributions), None
+        self.trial, self.pruning = self.study.ask(self.distributions), None
         found = self.trial.params
         return {name: v[found[name]] if isinstance(v, list) else found[name] for name, v in self.space.items()}
 
-    def watch(self) -> Watch | None:
-        self.watched = Watch(self.trial) if self.prunes else None
-        return self.watched
+    def callback(self) -> Pruning | None:
+        self.pruning = Pruning(self.trial) if self.prunes else None
+        return self.pruning
 
     def tell(self, trial: Trial) -> None:
         states = self.optuna.trial.TrialState
-        for epoch, value in enumerate(trial.curve if self.watched is None else (), 1):  # of a trial out of a file
+        for epoch, value in enumerate(trial.curve if self.pruning is None else (), 1):  # of a trial out of a file
             self.trial.report(value, epoch)
         state = {"done": states.COMPLETE, "pruned": states.PRUNED}.get(trial.state, states.FAIL)
         self.study.tell(self.trial, trial.score if trial.state == "done" else None, state=state)

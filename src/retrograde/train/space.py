@@ -72,8 +72,8 @@ def described(values: Any) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """A value as a file holds it: of what is no number, text, list or dict, the name."""
-    return json.loads(json.dumps(value, default=shown))
+    """A value as a file holds it: of what is no number, text, list or dict, the name; so of what is not finite, too."""
+    return json.loads(json.dumps(value, default=shown), parse_constant=str)
 
 
 def shown(value: Any) -> Any:

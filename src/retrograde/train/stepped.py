@@ -267,7 +267,6 @@ class SteppedDriver(Driver):
         return replace(super()._replay(i), stepped=True)  # type: ignore[type-var]
 
 
-
 def _inner(carry: Carry, begun: Begun = NOT_BEGUN) -> tuple:
     """What the first update takes, or the one after those of an epoch that was begun."""
     return carry["params"], carry["state"], carry["scaling"], np.array(begun.loss), np.array(begun.seen)
@@ -277,7 +276,6 @@ def _begun(start: Progress, inner: tuple, place: _Place) -> Progress:
     params, state, scaling, loss, seen = inner
     carry = start.carry | {"params": params, "state": state, "scaling": scaling}
     return Progress(carry, start.rows, Begun(place.updates, float(loss), float(seen), place.seconds))
-
 
 
 def _permuted(n: int, key: np.ndarray) -> Any:

@@ -7,14 +7,16 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrograde.errors import DivergenceWarning, ModelError, RetrogradeError
 from retrograde.train.data import check_whole
+from retrograde.train.lock import locked
 from retrograde.train.programs import Programs
 from retrograde.train.run import Run
 from retrograde.train.search import Search, get_search
@@ -54,7 +56,8 @@ def sweep(
     one begins with them.
 
     folder: a place for sweep.jsonl, a line a trial, and best.safetensors, the best run so far. resume=True begins it or goes on
-    with it, with more trials, too. keep_runs=False lets go of all runs but the best one.
+    with it, with more trials, too. keep_runs=False lets go of all runs but the best one, keep_runs=True of their points, of which
+    each may hold a copy: only of the best one updates can be opened.
 
     Ctrl-C ends the sweep and returns the trials so far. A trial that diverges or whose call raises is recorded with its error,
     and the sweep goes on; only what the first one raises, if it is no error of retrograde's, is raised, for the function is at
@@ -70,19 +73,20 @@ def sweep(
     if folder is None and resume:
         raise ModelError('resume=True goes on with the sweep in folder="..."; give the folder')
     about = {"space": {name: described(values) for name, values in space.items()}, "method": method, "seed": seed}
-    log = Log(folder, about, resume) if folder is not None else None
-    found = _gone_over(search, log.read() if log is not None else [], most)
-    interrupted = False
-    try:
-        with _shown(progress, most) as show:
-            while len(found) < most and not interrupted and (parameters := search.ask()) is not None:
-                trial = _tried(train, parameters, len(found), seed, programs, search)
-                interrupted = trial.state == "interrupted"
-                search.tell(trial)
-                _take(found, trial, None if interrupted else log, keep_runs)
-                show(found)
-    except KeyboardInterrupt:
-        interrupted = True
+    with nullcontext() if folder is None else locked(Path(folder)):
+        log = Log(folder, about, resume) if folder is not None else None
+        found = _gone_over(search, log.read() if log is not None else [], most)
+        interrupted = False
+        try:
+            with _shown(progress, most) as show:
+                while len(found) < most and not interrupted and (parameters := search.ask()) is not None:
+                    trial = _tried(train, parameters, len(found), seed, programs, search)
+                    interrupted = trial.state == "interrupted"
+                    search.tell(trial)
+                    _take(found, trial, None if interrupted else log, keep_runs)
+                    show(found)
+        except KeyboardInterrupt:
+            interrupted = True
     return Sweep(tuple(found), interrupted)
 
 
@@ -92,9 +96,14 @@ def _take(found: list[Trial], trial: Trial, log: Log | None, keep_runs: bool) ->
     best = trial.state == "done" and (first is None or trial.score < first.score)
     if log is not None:
         log.write(trial, best)
-    if not keep_runs and best and first is not None:
-        found[first.number] = replace(first, run=None)
-    found.append(trial if keep_runs or best else replace(trial, run=None))
+    if best and first is not None:
+        found[first.number] = _lighter(first, keep_runs)
+    found.append(trial if best else _lighter(trial, keep_runs))
+
+
+def _lighter(trial: Trial, keep_run: bool) -> Trial:
+    """A trial that is not the best, without its points or its run."""
+    return replace(trial, run=trial.run.without("replay") if keep_run and trial.run is not None else None)
 
 
 def _gone_over(search: Search, known: list[Trial], most: float) -> list[Trial]:
@@ -115,8 +124,8 @@ def _tried(
 ) -> Trial:  # fmt: skip
     """One call, timed; what it raises is noted, but for the first one if it is no error of ours."""
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    watched = search.watch()
-    offered = {"seed": own, "compiled": programs, "callbacks": [] if watched is None else [watched]}
+    pruning = search.callback()
+    offered = {"seed": own, "compiled": programs, "callbacks": [] if pruning is None else [pruning]}
     given = {name: value for name, value in offered.items() if name not in parameters and _takes(train, name)}
     trial = Trial(number, parameters, own)
     began = time.perf_counter()
@@ -129,8 +138,8 @@ def _tried(
             raise
         trial = replace(trial, state="failed", error=f"{type(error).__name__}: {error}")
     else:
-        trial = _judged(trial, result, watched is not None and watched.pruned)
-    curve = () if watched is None else tuple(watched.curve)
+        trial = _judged(trial, result, pruning is not None and pruning.pruned)
+    curve = () if pruning is None else tuple(pruning.curve)
     return replace(trial, seconds=time.perf_counter() - began, curve=curve)
 
 

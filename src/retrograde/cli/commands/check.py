@@ -7,18 +7,16 @@ from typing import Annotated
 import typer
 
 from retrograde.cli.answer import Answer
-from retrograde.cli.commands.shared import Json
+from retrograde.cli.commands.shared import Input, Json, Network
 
 
 def check(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file of [cyan]retrograde train[/] or [cyan]rg.save[/].")],
+    model: Network,
     table: Annotated[
         str | None, typer.Argument(metavar="[TABLE]", help="Rows with known answers; by default points are drawn at random.")
     ] = None,
     rows: Annotated[int, typer.Option(help="Rows that finite differences are taken for.")] = 8,
-    input: Annotated[
-        str | None, typer.Option(help="Shape of one point, like [cyan]3,32,32[/], where the network does not tell.")
-    ] = None,
+    shape: Input = "",
     seed: Annotated[int, typer.Option(help="Of the rows, and of the elements that are compared.")] = 0,
     json: Json = False,
 ) -> Answer:
@@ -37,4 +35,4 @@ def check(
     """
     from retrograde.cli.checking import check_model
 
-    return check_model(model, table, rows, input, seed)
+    return check_model(model, table, rows, shape, seed)

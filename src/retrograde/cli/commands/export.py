@@ -7,19 +7,17 @@ from typing import Annotated
 import typer
 
 from retrograde.cli.answer import Answer
-from retrograde.cli.commands.shared import Json
+from retrograde.cli.commands.shared import Input, Json, Network
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that [cyan]retrograde train[/] or net.save wrote.")],
+    model: Network,
     to: Annotated[str, typer.Option("--to", help="Where it goes: .safetensors, .npz, .o, .so or .onnx.")],
     format: Annotated[
         str | None, typer.Option(help="[cyan]safetensors[/], npz, object, shared or onnx; by default the suffix of --to says.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows of a call of the C function.")] = 1,
-    shape: Annotated[
-        str, typer.Option("--input", help="Shape of one input without its batch: [cyan]3,32,32[/]. A table's model knows it.")
-    ] = "",
+    shape: Input = "",
     cpu: Annotated[
         str, typer.Option(help="What the C function may run on: generic, native, on x86 also x86-64-v2 to x86-64-v4.")
     ] = "generic",

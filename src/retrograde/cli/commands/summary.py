@@ -7,15 +7,13 @@ from typing import Annotated
 import typer
 
 from retrograde.cli.answer import Answer
-from retrograde.cli.commands.shared import Json
+from retrograde.cli.commands.shared import Input, Json, Network
 
 
 def summary(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file of [cyan]retrograde train[/] or [cyan]rg.save[/].")],
+    model: Network,
     batch_size: Annotated[int, typer.Option(help="Points of the batch that operations and memory are counted for.")] = 32,
-    input: Annotated[
-        str | None, typer.Option(help="Shape of one point, like [cyan]3,32,32[/], where the network does not tell.")
-    ] = None,
+    shape: Input = "",
     json: Json = False,
 ) -> Answer:
     """Say what is in a model file: layers, table, training.
@@ -31,4 +29,4 @@ def summary(
     """
     from retrograde.cli.summarizing import summarize
 
-    return summarize(model, batch_size, input)
+    return summarize(model, batch_size, shape)

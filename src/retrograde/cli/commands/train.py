@@ -17,11 +17,11 @@ NETWORK, TRAINING, REGULAR, OUTPUT = "Network", "Training", "Regularization", "O
 def _take_config(ctx: typer.Context, path: str | None) -> str | None:
     """What the file says takes the place of the defaults; words on the command line win."""
     if path is not None and not ctx.resilient_parsing:
-        from retrograde.cli.config import read_config
+        from retrograde.cli.config import options_of, read_config
         from retrograde.errors import RetrogradeError
 
         try:
-            ctx.default_map = read_config(Path(path), train)
+            ctx.default_map = read_config(Path(path), options_of(train))
         except (RetrogradeError, OSError) as error:
             raise typer.BadParameter(str(error)) from None
     return path
@@ -177,6 +177,7 @@ def train(
     retrograde train --resume runs/1 --epochs 500
     """
     options: dict[str, Any] = dict(locals())
+    from retrograde.cli.config import options_of
     from retrograde.cli.training import train_table
 
-    return train_table(options)
+    return train_table(options, options_of(train))

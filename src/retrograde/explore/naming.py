@@ -44,7 +44,7 @@ class Place(tuple):
     call: Call | None = None
 
 
-class Watch:
+class Naming:
     """Looks on while `builder` records; ask `names` afterwards."""
 
     def __init__(self, builder: Builder):
@@ -165,4 +165,4 @@ def source_line(place: tuple | None) -> str:
     return linecache.getline(place[0], place[1]).strip() if place else ""
 
 
-__all__ = ["Call", "Place", "Watch", "source_line"]
+__all__ = ["Call", "Naming", "Place", "source_line"]
