@@ -282,3 +282,25 @@ def test_stretches_write_into_memory_of_their_own(starts):
     assert np.array_equal(kept[-1][..., :2], kept[1], equal_nan=True)
     if starts == 1:
         assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(net), before))
+
+
+def test_the_habits_of_other_libraries_are_errors_that_say_what_to_write():
+    with pytest.raises(TypeError, match=r"the data are one argument: fit\(net, \(X, y\), \.\.\.\)"):
+        rg.fit(CLASSIFIER, X, LABELS, loss="cross_entropy")
+    run = rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", epochs=1, compiled=False)
+    for name in ("predict", "fit", "evaluate", "parameters", "state_dict", "eval"):
+        assert not hasattr(run.model, name)
+    with pytest.raises(AttributeError, match=r"a Run has no 'predict': write run\.model\(X\)"):
+        run.predict(X)
+    with pytest.raises(AttributeError, match=r"Sequential has no 'fit': write rg\.fit\(net, \(X, y\), \.\.\.\)"):
+        run.model.fit(X, LABELS)
+    with pytest.raises(AttributeError, match=r"'Sequential' object has no attribute 'nothing'"):
+        run.model.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="'Run' object has no attribute 'nothing'"):
+        run.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("labels", [LABELS > 0, LABELS.astype(float)])
+def test_labels_that_are_no_integers_are_told_by_what_they_are(labels):
+    with pytest.raises(DataError, match=r"integer labels 0, 1, \.\.\.; y holds floats or booleans: y\.astype\(int\)"):
+        rg.fit(CLASSIFIER, (X, labels), loss="cross_entropy")
