@@ -244,5 +244,5 @@ def test_numbers_whose_squares_overflow_are_refused_by_column_and_row(tmp_path, 
 
 def test_a_feature_that_float32_cannot_hold_is_an_error_not_a_guess():
     preprocessor = Preprocessor.fit({"a": np.array([1.0, 2.0, np.nan]), "b": np.array(["x", "y", "x"], object)})
-    with pytest.raises(DataError, match="column 'a' holds 1e\\+60 in row 2, too far from the 1.5 it was trained around"):
+    with pytest.raises(DataError, match=r"column 'a' holds 1e\+60 in row 2, too far from the 1.5 it was trained around"):
         preprocessor.transform({"a": np.array([np.nan, 1e60]), "b": np.array(["x", "z"], object)})

@@ -304,3 +304,20 @@ def test_the_habits_of_other_libraries_are_errors_that_say_what_to_write():
 def test_labels_that_are_no_integers_are_told_by_what_they_are(labels):
     with pytest.raises(DataError, match=r"integer labels 0, 1, \.\.\.; y holds floats or booleans: y\.astype\(int\)"):
         rg.fit(CLASSIFIER, (X, labels), loss="cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metrics": ["acc"], "validation": 0.2}, "no metric is called 'acc'; did you mean 'accuracy'"),
+        ({"callbacks": [rg.train.EarlyStopping(3)]}, "early stopping, metrics, watch and checkpoints are arguments of fit"),
+    ],
+)
+def test_settings_in_the_wrong_place_say_where_they_belong(settings, message):
+    with pytest.raises(ModelError, match=message):
+        rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", **settings)
+
+
+def test_a_schedule_in_place_of_a_rate_says_where_it_goes():
+    with pytest.raises(ModelError, match=r"lr must be a number.*optim\.Scheduled\(optim\.Adam\(\), schedule\)"):
+        optim.Adam(optim.schedules.StepLR(0.1, 10))

@@ -82,8 +82,8 @@ class Preprocessor:
         if len(bad):
             row, i = bad[0]
             name = self.numbers[i]
-            raise DataError(f"column {name!r} holds {columns[name][row]:g} in row {row + 1}, too far from the {self.mean[i]:g} it "
-                            "was trained around; correct it or leave it empty")  # fmt: skip
+            raise DataError(f"column {name!r} holds {columns[name][row]:g} in row {row + 1}, too far from the "
+                            f"{self.mean[i]:g} it was trained around; correct it or leave it empty")  # fmt: skip
         return features
 
     def encode(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -127,8 +127,8 @@ def fit(
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
     if more:
-        raise TypeError("the data are one argument: fit(net, (X, y), ...), or fit(net, table, target='column'); all else is named, "
-                        f"such as loss=...; given were {1 + len(more)} beside the network")  # fmt: skip
+        raise TypeError("the data are one argument: fit(net, (X, y), ...), or fit(net, table, target='column'); all else is "
+                        f"named, such as loss=...; given were {1 + len(more)} beside the network")  # fmt: skip
     callbacks = check_arguments(net, dtype, callbacks)
     check_whole("epochs", epochs, 1)
     check_whole("starts", starts, 1)
