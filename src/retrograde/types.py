@@ -54,7 +54,10 @@ def type_of(value: Any) -> ArrayType:
     """The `ArrayType` of an array, a NumPy scalar, a Python scalar, or anything with shape and dtype."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
-        dtype = np.dtype(dtype)
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError:  # another library's, of an array that NumPy can read: PyTorch's
+            return type_of(np.asarray(value))
         return ArrayType(tuple(value.shape), dtype if dtype.isnative else dtype.newbyteorder("="))  # of values, not of bytes
     array = np.asarray(value)
     return ArrayType(array.shape, array.dtype)

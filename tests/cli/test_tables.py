@@ -222,3 +222,27 @@ def test_split_keeps_shares_and_always_leaves_rows_to_train_on():
     assert np.array_equal(split_rows(values, 0.2, 0, True)[1], test)
     assert len(split_rows(np.arange(5.0), 0.01, 0, False)[1]) == 1
     assert len(split_rows(values, 0.0, 0, True)[1]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_header_in_another_encoding_is_an_error_that_says_so(tmp_path, encoding):
+    path = tmp_path / "t.csv"
+    path.write_text("âge,left\n1,no\n2,yes\n", encoding=encoding)
+    with pytest.raises(DataError, match=r"t\.csv is not in UTF-8.*save it as UTF-8"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("word", ["1e200", "-1e101"])
+def test_numbers_whose_squares_overflow_are_refused_by_column_and_row(tmp_path, word):
+    table = read_table(write(tmp_path, f"a,b\n1,2\n{word},3\n"))
+    with pytest.raises(DataError, match=r"column 'a' holds .* in row 2; numbers up to 1e\+100 are taken"):
+        table.column("a").numbers()
+    as_text = read_table(write(tmp_path, f"a,b\n1,2\n{word},3\n"), text=["a"])
+    with pytest.raises(DataError, match=r"column 'a' holds .* in row 2"):
+        as_text.column("a").numbers()
+
+
+def test_a_feature_that_float32_cannot_hold_is_an_error_not_a_guess():
+    preprocessor = Preprocessor.fit({"a": np.array([1.0, 2.0, np.nan]), "b": np.array(["x", "y", "x"], object)})
+    with pytest.raises(DataError, match=r"column 'a' holds 1e\+60 in row 2, too far from the 1.5 it was trained around"):
+        preprocessor.transform({"a": np.array([np.nan, 1e60]), "b": np.array(["x", "z"], object)})

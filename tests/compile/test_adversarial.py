@@ -229,3 +229,21 @@ def test_chains_of_thousands():
     np.testing.assert_allclose(rg.jit(chain)(x), chain(x), rtol=1e-10)
     assert rg.grad(chain)(x).shape == (5,)
     np.testing.assert_array_equal(rg.jit(views)(np.arange(4000.0)), np.arange(1500.0, 4000.0))
+
+
+class Tensor:
+    """An array of another library, whose dtype is none of NumPy's: as PyTorch's."""
+
+    dtype, shape = "tensors.float32", (2,)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1.0, 2.0], dtype or np.float32)
+
+
+def test_arrays_of_another_library_are_read_as_numpy_reads_them():
+    squares = lambda x: np.sum(x**2)  # noqa: E731
+    for gradient in (rg.grad(squares), rg.jit(rg.grad(squares))):
+        found = gradient(Tensor())
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, [2, 4])
+    np.testing.assert_array_equal(rg.jit(np.square)(Tensor()), [1, 4])

@@ -168,3 +168,12 @@ def test_runs_of_one_start_and_of_none_that_ended_have_basins_too(run):
     assert str(basins_of(ended(np.nan, np.inf), 0.05, 0.0)).startswith("2 starts in 0 basins, 2 diverged\n")
     with pytest.raises(ModelError, match="rtol"):
         run.basins(rtol=-1)
+
+
+@pytest.mark.parametrize("average", ["softmax", "mean"])
+def test_an_ensemble_takes_lists_and_tables_as_its_members_do(run, average):
+    pd = pytest.importorskip("pandas")
+    ensemble = run.ensemble(2).replace(average=average)
+    for given in (pd.DataFrame(X, columns=list("abc")), X.tolist()):
+        np.testing.assert_array_equal(ensemble(given), ensemble(X))
+        np.testing.assert_array_equal(ensemble.mean_and_std(given)[1], ensemble.mean_and_std(X)[1])

@@ -282,3 +282,42 @@ def test_stretches_write_into_memory_of_their_own(starts):
     assert np.array_equal(kept[-1][..., :2], kept[1], equal_nan=True)
     if starts == 1:
         assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(net), before))
+
+
+def test_the_habits_of_other_libraries_are_errors_that_say_what_to_write():
+    with pytest.raises(TypeError, match=r"the data are one argument: fit\(net, \(X, y\), \.\.\.\)"):
+        rg.fit(CLASSIFIER, X, LABELS, loss="cross_entropy")
+    run = rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", epochs=1, compiled=False)
+    for name in ("predict", "fit", "evaluate", "parameters", "state_dict", "eval"):
+        assert not hasattr(run.model, name)
+    with pytest.raises(AttributeError, match=r"a Run has no 'predict': write run\.model\(X\)"):
+        run.predict(X)
+    with pytest.raises(AttributeError, match=r"Sequential has no 'fit': write rg\.fit\(net, \(X, y\), \.\.\.\)"):
+        run.model.fit(X, LABELS)
+    with pytest.raises(AttributeError, match=r"'Sequential' object has no attribute 'nothing'"):
+        run.model.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="'Run' object has no attribute 'nothing'"):
+        run.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("labels", [LABELS > 0, LABELS.astype(float)])
+def test_labels_that_are_no_integers_are_told_by_what_they_are(labels):
+    with pytest.raises(DataError, match=r"integer labels 0, 1, \.\.\.; y holds floats or booleans: y\.astype\(int\)"):
+        rg.fit(CLASSIFIER, (X, labels), loss="cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metrics": ["acc"], "validation": 0.2}, "no metric is called 'acc'; did you mean 'accuracy'"),
+        ({"callbacks": [rg.train.EarlyStopping(3)]}, "early stopping, metrics, watch and checkpoints are arguments of fit"),
+    ],
+)
+def test_settings_in_the_wrong_place_say_where_they_belong(settings, message):
+    with pytest.raises(ModelError, match=message):
+        rg.fit(CLASSIFIER, (X, LABELS), loss="cross_entropy", **settings)
+
+
+def test_a_schedule_in_place_of_a_rate_says_where_it_goes():
+    with pytest.raises(ModelError, match=r"lr must be a number.*optim\.Scheduled\(optim\.Adam\(\), schedule\)"):
+        optim.Adam(optim.schedules.StepLR(0.1, 10))

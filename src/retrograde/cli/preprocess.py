@@ -72,8 +72,19 @@ class Preprocessor:
         return [*self.numbers, *flags, *(f"{n} is missing" if word == MISSING else f"{n} = {word}" for n, word in words)]
 
     def transform(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Features of shape (rows, width), float32: what scikit-learn's fitted pipeline gives, without scikit-learn."""
-        return self.features(self.encode(columns))
+        """Features of shape (rows, width), float32: what scikit-learn's fitted pipeline gives, without scikit-learn.
+
+        Raises `DataError` for a number so far from those it was fitted on that float32 does not hold the feature.
+        """
+        with np.errstate(over="ignore"):
+            features = self.features(self.encode(columns))
+        bad = np.argwhere(~np.isfinite(features))
+        if len(bad):
+            row, i = bad[0]
+            name = self.numbers[i]
+            raise DataError(f"column {name!r} holds {columns[name][row]:g} in row {row + 1}, too far from the "
+                            f"{self.mean[i]:g} it was trained around; correct it or leave it empty")  # fmt: skip
+        return features
 
     def encode(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """The columns it reads as float64 of shape (rows, columns): a category is its place among the known ones, or -1."""

@@ -5,6 +5,7 @@ Numbers come out as float64 with NaN where a value is missing, text as an object
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ MISSING_WORDS = frozenset(
     ["", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "?", "#NA"]
 )
 SEPARATORS = (",", ";", "\t", "|")
+LARGEST = 1e100  # whose square, summed over any table, float64 still holds
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,15 @@ class Column:
     def numbers(self) -> np.ndarray:
         """The values as float64, NaN where missing.
 
-        Raises `DataError` naming the first row that holds text that is no number, or an infinity.
+        Raises `DataError` naming the first row that holds text that is no number, an infinity, or more than `LARGEST`.
         """
-        if self.kind == "text":
-            return self._parse()
-        out = self.floats()
-        if np.isinf(out).any():
-            row = int(np.argmax(np.isinf(out)))
-            raise DataError(f"column {self.name!r} holds {out[row]} in row {row + 1}; leave it empty if it is unknown")
+        out = self._parse() if self.kind == "text" else self.floats()
+        beyond = np.abs(out) > LARGEST
+        if beyond.any():
+            row = int(np.argmax(beyond))
+            hint = f"numbers up to {LARGEST:g} are taken: correct it, or give the column in another unit"
+            hint = "leave it empty if it is unknown" if np.isinf(out[row]) else hint
+            raise DataError(f"column {self.name!r} holds {out[row]:g} in row {row + 1}; {hint}")
         return out
 
     def floats(self) -> np.ndarray:
@@ -198,9 +201,14 @@ def _read_csv(path: Path, text: Sequence[str]) -> pa.Table:
 
 
 def _header(path: Path) -> tuple[str, str]:
-    """The first line of a CSV file, and what separates its words."""
+    """The first line of a CSV file, and what separates its words; raises `DataError` where it is not in UTF-8."""
     with pa.input_stream(str(path), compression="detect") as stream:
-        header = stream.read(1 << 16).decode("utf-8", "replace").lstrip("\ufeff").split("\n", 1)[0]
+        line = stream.read(1 << 16).split(b"\n", 1)[0]
+    try:
+        header = codecs.getincrementaldecoder("utf-8")().decode(line).lstrip("\ufeff")  # which may be cut within a character
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not in UTF-8, to tell by its header; save it as UTF-8 "
+                        "(Excel: CSV UTF-8; iconv -f LATIN1 -t UTF-8)") from None  # fmt: skip
     tabbed = {".tsv", ".tab"} & {s.lower() for s in path.suffixes}
     return header, "\t" if tabbed else max(SEPARATORS, key=header.count)
 

@@ -79,6 +79,7 @@ class Ensemble(Module):
 
     def members(self, x: Any, key: Any = None) -> Any:
         """What each member makes of `x`: (size, ...); with a key as in training, each with a key of its own."""
+        x = tree_map(rnp.asarray, x)  # a table or a list, as one network takes them: beside traced weights NumPy would not
         if key is None:
             return vmap(lambda net: net(x))(self.member)
         outputs, moved = vmap(lambda net, i: net.apply(x, random.fold_in(key, i)))(as_noted(self.member), np.arange(self.size))

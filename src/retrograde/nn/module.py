@@ -14,6 +14,16 @@ from retrograde.errors import ModelError, ModelFileError
 from retrograde.tree import register_node, tree_leaves, tree_names, tree_paths
 
 _KNOWN: dict[str, type[Module]] = {}
+HABITS = {
+    "fit": "rg.fit(net, (X, y), ...)",
+    "predict": "net(X), for classes net(X).argmax(-1)",
+    "forward": "net(X)",
+    "parameters": "rg.tree.tree_leaves(net); rg.fit and optimizers take the network itself",
+    "state_dict": "nn.state_dict(net)",
+    "load_state_dict": "nn.load_state_dict(net, ...)",
+    "train": "net(X, key=key), which is training's; rg.fit does",
+    "eval": "net(X), which draws no dropout without a key",
+}
 
 
 class Module:
@@ -68,6 +78,11 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`(x, key=None)`: the output for a batch `x` of shape (..., features); with a random key, as in training."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__(self, x, key=None)")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in HABITS:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}: write {HABITS[name]}", name=name, obj=self)
+        return self.__getattribute__(name)  # the error that led here, once more
 
     def apply(self, x: Any, key: Any, **kwargs: Any) -> tuple[Any, Any]:
         """`self(x, key=key)`, as in training, and the network whose buffers (running statistics) have moved on.

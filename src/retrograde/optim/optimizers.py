@@ -92,7 +92,8 @@ def _as_real(number: Any, like: Any) -> Any:
 def _check(**limits: tuple[float, float, float]) -> None:
     for name, (value, low, high) in limits.items():
         if not isinstance(value, (int, float, np.integer, np.floating)):
-            raise ModelError(f"{name} must be a number; it is {value!r}")
+            hint = ". A schedule goes around its optimizer: optim.Scheduled(optim.Adam(), schedule)" if callable(value) else ""
+            raise ModelError(f"{name} must be a number; it is {value!r}{hint}")
         if not low <= value < high:
             raise ModelError(f"{name} must be at least {low} and below {high}; it is {value!r}")
 

@@ -150,7 +150,8 @@ def check_arguments(net: Any, dtype: Any, callbacks: Any) -> list[Callable]:
     listed = list(callbacks)
     for callback in listed:
         if not callable(callback):
-            raise ModelError(f"callbacks are functions of the history; {callback!r} is none")
+            raise ModelError(f"callbacks are functions of the history; {callback!r} is none (early stopping, metrics, watch and "
+                             "checkpoints are arguments of fit)")  # fmt: skip
     return listed
 
 

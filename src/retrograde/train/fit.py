@@ -36,7 +36,7 @@ MOST_EPOCHS = 1024  # epochs in one call of native code: only the length of its 
 def fit(
     net: Any,
     data: Any,
-    *,
+    *more: Any,
     loss: str | Callable = "mse",
     optimizer: Any = None,
     batch_size: int | None = 32,
@@ -126,6 +126,9 @@ def fit(
 
     Raises `DataError` for unusable data and `ModelError` for settings that do not fit.
     """
+    if more:
+        raise TypeError("the data are one argument: fit(net, (X, y), ...), or fit(net, table, target='column'); all else is "
+                        f"named, such as loss=...; given were {1 + len(more)} beside the network")  # fmt: skip
     callbacks = check_arguments(net, dtype, callbacks)
     check_whole("epochs", epochs, 1)
     check_whole("starts", starts, 1)
@@ -184,7 +187,7 @@ def _check_fit(loss: Callable, penalty: Penalty | None, net: Any, points: Data) 
             raise ModelError(f"the network does not take the data: {error}") from None
         if loss is cross_entropy and points.y.ndim == 1:
             if points.y.dtype.kind not in "iu":
-                raise DataError(f"cross_entropy wants integer labels 0, 1, ...; y has dtype {points.y.dtype}: y.astype(int)")
+                raise DataError("cross_entropy wants integer labels 0, 1, ...; y holds floats or booleans: y.astype(int)")
             low, high, classes = int(points.y.min()), int(points.y.max()), np.shape(prediction)[-1]
             if points.yv is not None:
                 low, high = min(low, int(points.yv.min())), max(high, int(points.yv.max()))

@@ -216,7 +216,7 @@ def _scikit_learns(name: str, meaning: Outputs) -> Score:
 
     if name not in get_scorer_names():
         known = sorted({*get_scorer_names(), *OF_VALUES, "top_5_accuracy"})
-        near = difflib.get_close_matches(str(name), known, 1)
+        near = [k for k in known if k.startswith(str(name))] or difflib.get_close_matches(str(name), known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f". There are {known}, or pass f(y_true, y_pred)"
         raise ModelError(f"no metric is called {name!r}{hint}")
     scorer, estimator = get_scorer(name), _estimator(meaning)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from retrograde.nn import Ensemble
 
 
+HABITS = {"predict": "run.model(X)", "evaluate": "rg.fit(..., validation=(X, y), metrics=...)", "fit": "rg.fit(..., resume=run)"}
+
+
 @dataclass
 class Run:
     """`model` is the trained network (the best one, with early stopping); `history` one float64 array an epoch's figure.
@@ -45,6 +48,11 @@ class Run:
     loss: Any = field(default=None, repr=False)
     watched: Any = field(default=None, repr=False)
     replay: Any = field(default=None, repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in HABITS:
+            raise AttributeError(f"a Run has no {name!r}: write {HABITS[name]}", name=name, obj=self)
+        return self.__getattribute__(name)  # the error that led here, once more
 
     @property
     def score(self) -> float:
