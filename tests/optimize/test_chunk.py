@@ -69,6 +69,27 @@ def split_up(params, x, y):
     return np.sum(np.squeeze(joined, 1) * y) + np.sum(np.where(a > 0, a, 0.1 * b[:, :1]))
 
 
+def dropped(params, x, y):  # the draw is cut too, of three axes here
+    keep = rg.random.bernoulli(params[3], 0.5, (len(x), 5, 1))[:, :, 0]
+    noise = rg.random.normal(params[3], (3,), np.float64)  # no rows, so it stays whole
+    return np.mean((np.where(keep, np.tanh(x @ params[0] + params[1]), 0) @ params[2] + noise - y) ** 2)
+
+
+def test_a_mask_is_drawn_chunk_by_chunk_and_is_the_same():
+    x, y, params = RNG.normal(size=(1031, 6)), RNG.normal(size=(1031, 3)), (W1, B, W2)
+    key = rg.random.key(3)
+    f = rg.value_and_grad(lambda params, key, x, y: dropped((*params, key), x, y))
+    graph = simplify(trace_to_graph(f, (params, key, x, y))[0])
+    cut = check_graph(chunk(graph))
+    made = [out.type.shape for eq in cut.equations for out in eq.outputs if eq.primitive is not scan]
+    assert not any(1031 in shape and len(shape) > 1 for shape in made)  # no mask, nor anything else, of all rows
+    arrays = tree_leaves((params, key, x, y))
+    whole = interpret(graph, arrays)
+    for found in (interpret(cut, arrays), rg.jit(f)(params, key, x, y)):
+        for a, b in zip(tree_leaves(found), whole):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("loss", [squares, crossed, normalized, sideways, reordered, split_up])
 @pytest.mark.parametrize("rows", [512, 1031])
 def test_gradients_are_those_of_the_whole(loss, rows):
