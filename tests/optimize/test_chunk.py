@@ -146,6 +146,14 @@ def test_the_bits_are_the_same_on_any_number_of_threads():
         assert np.array_equal(run.history["loss"], runs[0].history["loss"])
 
 
+def test_the_summary_tells_how_much_of_what_is_held_is_there_at_once():
+    net = nn.Sequential(nn.Linear(6, 256), nn.Tanh(), nn.Dropout(0.5), nn.Linear(256, 3))
+    run = rg.fit(net, (POINTS, POINTS[:, :3]), optimizer=optim.SGD(1e-3), batch_size=None, epochs=1)
+    assert 0 < run.arena_bytes < run.held_bytes
+    assert f"never more than {run.arena_bytes:,} at once" in run.summary()
+    assert "at once" not in rg.fit(net, (POINTS, POINTS[:, :3]), optimizer=optim.SGD(1e-3), batch_size=8, epochs=1).summary()
+
+
 def test_many_starts_are_those_of_one():
     many = full_batch(5, starts=3)
     for run in many.starts:
