@@ -69,6 +69,27 @@ def split_up(params, x, y):
     return np.sum(np.squeeze(joined, 1) * y) + np.sum(np.where(a > 0, a, 0.1 * b[:, :1]))
 
 
+def dropped(params, x, y):  # the draw is cut too, of three axes here
+    keep = rg.random.bernoulli(params[3], 0.5, (len(x), 5, 1))[:, :, 0]
+    noise = rg.random.normal(params[3], (3,), np.float64)  # no rows, so it stays whole
+    return np.mean((np.where(keep, np.tanh(x @ params[0] + params[1]), 0) @ params[2] + noise - y) ** 2)
+
+
+def test_a_mask_is_drawn_chunk_by_chunk_and_is_the_same():
+    x, y, params = RNG.normal(size=(1031, 6)), RNG.normal(size=(1031, 3)), (W1, B, W2)
+    key = rg.random.key(3)
+    f = rg.value_and_grad(lambda params, key, x, y: dropped((*params, key), x, y))
+    graph = simplify(trace_to_graph(f, (params, key, x, y))[0])
+    cut = check_graph(chunk(graph))
+    made = [out.type.shape for eq in cut.equations for out in eq.outputs if eq.primitive is not scan]
+    assert not any(1031 in shape and len(shape) > 1 for shape in made)  # no mask, nor anything else, of all rows
+    arrays = tree_leaves((params, key, x, y))
+    whole = interpret(graph, arrays)
+    for found in (interpret(cut, arrays), rg.jit(f)(params, key, x, y)):
+        for a, b in zip(tree_leaves(found), whole):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("loss", [squares, crossed, normalized, sideways, reordered, split_up])
 @pytest.mark.parametrize("rows", [512, 1031])
 def test_gradients_are_those_of_the_whole(loss, rows):
@@ -123,6 +144,14 @@ def test_the_bits_are_the_same_on_any_number_of_threads():
     for run in runs[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(tree_leaves(run.model), tree_leaves(runs[0].model)))
         assert np.array_equal(run.history["loss"], runs[0].history["loss"])
+
+
+def test_the_summary_tells_how_much_of_what_is_held_is_there_at_once():
+    net = nn.Sequential(nn.Linear(6, 256), nn.Tanh(), nn.Dropout(0.5), nn.Linear(256, 3))
+    run = rg.fit(net, (POINTS, POINTS[:, :3]), optimizer=optim.SGD(1e-3), batch_size=None, epochs=1)
+    assert 0 < run.arena_bytes < run.held_bytes
+    assert f"never more than {run.arena_bytes:,} at once" in run.summary()
+    assert "at once" not in rg.fit(net, (POINTS, POINTS[:, :3]), optimizer=optim.SGD(1e-3), batch_size=8, epochs=1).summary()
 
 
 def test_many_starts_are_those_of_one():

@@ -108,6 +108,48 @@ def _bits_samples() -> list:
         ((keys,), {"shape": (7,)}), ((keys[0],), {"shape": ()}), ((keys[:0],), {"shape": (2,)})]  # fmt: skip
 
 
+random_rows = Primitive("random_rows", formula="\\operatorname{{bits}}({0})_{{{1}}}", flops=0)
+random_rows.__doc__ = (
+    "Rows of a draw of `random_bits` for a key of shape (2,): those whose numbers (int64, shape (n,)) are given, each of shape "
+    "`row`. So a part of a draw is made alone, with the same words."
+)
+
+
+@random_rows.def_type
+def _rows_type(key: ArrayType, numbers: ArrayType, *, row: tuple[int, ...]) -> ArrayType:
+    _check_key(key)
+    if key.ndim != 1 or numbers.ndim != 1 or numbers.dtype != np.int64:
+        raise GraphTypeError(f"random_rows: one key and a line of int64 row numbers; not {key} and {numbers}")
+    return ArrayType((*numbers.shape, *row), _U32)
+
+
+@random_rows.def_reference
+def _rows_reference(key, numbers, *, row: tuple[int, ...]):
+    words = np.asarray(numbers)[:, None] * math.prod(row) + np.arange(math.prod(row))
+    blocks = philox((words // 4).reshape(-1).astype(np.uint64), np.asarray(key))
+    return np.take_along_axis(blocks, (words % 4).reshape(-1, 1), 1).reshape(*words.shape[:1], *row)
+
+
+@random_rows.def_lower("element")
+def _rows_lower(e, index, read, types, *, row: tuple[int, ...]):
+    at = e.of(np.int64)
+    linear = read[1]((index[0],))
+    for i, n in zip(index[1:], row):
+        linear = at.add(at.mul(linear, at.const(n)), i)
+    return _emit_word(e, linear, [read[0]((at.const(word),)) for word in (0, 1)])
+
+
+random_rows.def_cut(lambda where, types, out, out_axis, *, row: tuple(where) == (None, 0) and out_axis == 0)
+random_rows.def_pullback(lambda ct, z, key, numbers, *, row: (None, None))
+
+
+@random_rows.def_samples
+def _rows_samples() -> list:
+    key = np.array([7, 11], np.uint32)
+    return [((key, np.array(numbers, np.int64)), {"row": row}) for numbers, row in
+            (([0, 1, 2], (7,)), ([5, 2], ()), ([9], (2, 3)), ([], (4,)))]  # fmt: skip
+
+
 permutation = Primitive("permutation", formula="\\operatorname{{permutation}}({0})", flops=0)
 permutation.__doc__ = (
     "A uniformly drawn order of 0 .. n-1 (int64): Fisher and Yates's shuffle from the end (Knuth, TAOCP 2, 3.4.2), place i "

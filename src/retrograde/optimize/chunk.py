@@ -22,9 +22,12 @@ import numpy as np
 from retrograde.ir import Builder, Equation, Graph, Literal, Var, evaluate
 from retrograde.ir.graph import eliminate_dead
 from retrograde.ops.control import scan
+from retrograde.ops.index import iota
+from retrograde.ops.random import random_bits, random_rows
 from retrograde.ops.reduce import sum_
 from retrograde.ops.shape import broadcast_to, concatenate, reshape, slice_, transpose
 from retrograde.ops.symbol import Symbol
+from retrograde.types import ArrayType
 
 GROUPS = 16
 LEAST = 1024  # rows from which it may pay
@@ -48,15 +51,30 @@ class _Region:
 def chunk(graph: Graph) -> Graph:
     """The graph with its longest common axis taken in chunks, where that saves walking through memory."""
     rows = _longest(graph)
+    whole, graph = graph, _draws_by_rows(graph, rows) if rows else graph
     region = _region(graph, rows) if rows else None
     if region is None or not region.equations:
-        return graph
+        return whole
     between = sum(out.type.nbytes for eq in region.equations for out in eq.outputs if out in region.axes)
     small = sum(var.type.nbytes for var in region.sums) <= SUMS_BYTES
     kernels = any(eq.primitive.lowering == "kernel" for eq in region.equations)
     if _for_sums(region) < max(FAR_BYTES, 1) or not small or not kernels or not region.sums:
-        return graph
+        return whole
     return _rebuilt(graph, region, _size(rows, between))
+
+
+def _draws_by_rows(graph: Graph, rows: int) -> Graph:
+    """The graph with draws of random bits made from the numbers of their rows, so that they can be cut: a mask is never whole."""
+    draws = [eq for eq in graph.equations if eq.primitive is random_bits and eq.params["shape"][:1] == (rows,)]
+    draws = [eq for eq in draws if eq.inputs[0].type.ndim == 1]
+    if not draws:
+        return graph
+    numbers = Var(ArrayType((rows,), np.dtype(np.int64)))
+    cut = {
+        eq: Equation(random_rows, (eq.inputs[0], numbers), {"row": eq.params["shape"][1:]}, eq.outputs, eq.source) for eq in draws
+    }
+    first = Equation(iota, (), {"size": rows, "dtype": numbers.type.dtype}, (numbers,), draws[0].source)
+    return Graph(graph.inputs, [first, *(cut.get(eq, eq) for eq in graph.equations)], graph.outputs, graph.constants)
 
 
 def _for_sums(region: _Region) -> int:

@@ -54,6 +54,10 @@ class Run:
             raise AttributeError(f"a Run has no {name!r}: write {HABITS[name]}", name=name, obj=self)
         return self.__getattribute__(name)  # the error that led here, once more
 
+    def _held(self) -> str:
+        at_once = f"; compiled, never more than {self.arena_bytes:,} at once" if 0 < self.arena_bytes < self.held_bytes else ""
+        return f"{self.held_bytes:,} bytes, from the forward pass to their last use{at_once}"
+
     @property
     def score(self) -> float:
         """What starts are ranked by, the lower the better: what early stopping watched (negative where more is better) for the
@@ -94,7 +98,7 @@ class Run:
             ("updates", f"{per_epoch}{self.epochs:,} epochs, {in_all:,} in all"),
             ("passes", f"{in_all:,} forward and {in_all:,} backward, of {each} each"),
             ("work", f"{self.flops_per_update:,.0f} floating-point operations an update"),
-            ("held for the backward pass", f"{self.held_bytes:,} bytes, from the forward pass to their last use"),
+            ("held for the backward pass", self._held()),
             ("speed", f"{self.updates_per_second:,.0f} updates/s"),
             ("time", f"{self.seconds:.3f} s of training, after {self.compile_seconds:.3f} s of compiling"),
             ("loss", f"{self.history['loss'][0]:.6g} in the first epoch, {self.history['loss'][-1]:.6g} in the last"),
