@@ -133,6 +133,23 @@ def test_dropout_only_in_training():
     assert np.array_equal(rg.jit(lambda x, key: layer(x, key=key))(x, rg.random.key(1)), y)
 
 
+@pytest.mark.parametrize("transform", [lambda f: f, rg.jit], ids=["eager", "jit"])
+def test_a_mask_that_is_drawn_once_more_is_the_same_and_is_not_held(transform):
+    x, key = np.linspace(-1, 1, 600, dtype=np.float32).reshape(20, 30), rg.random.key(1)
+    held, again = nn.Dropout(0.25), nn.Dropout(0.25, recompute=True)
+    assert repr(again) == "Dropout(p=0.25, recompute=True)" and nn.from_config(again.config()).recompute
+
+    def loss(layer):
+        return lambda x, key: np.sum(np.square(layer(np.sin(x), key=key)))
+
+    for f in (lambda g: g, rg.grad):
+        assert np.array_equal(*(transform(f(loss(layer)))(x, key) for layer in (held, again)))
+    nets = [nn.Sequential(nn.Linear(30, 8), layer, nn.Linear(8, 1)) for layer in (held, again)]
+    runs = [rg.fit(net, (x, x[:, :1]), epochs=2, batch_size=10) for net in nets]
+    assert runs[0].held_bytes - runs[1].held_bytes == 10 * 8 - key.nbytes
+    np.testing.assert_allclose(runs[0].history["loss"], runs[1].history["loss"], rtol=1e-6)
+
+
 def test_uninitialized_and_wrong_input_say_so():
     with pytest.raises(ModelError, match=r"net\.init\(seed\)"):
         nn.Linear(2, 2)(np.ones((1, 2)))

@@ -2,8 +2,8 @@
 
 A checkpoint's pullback computes the body again and pulls back through that, all as one operation that is itself such a
 checkpoint (A. Griewank, 1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic
-differentiation"): what is held between the forward and the backward pass is the operands, to any order. The price is one
-more evaluation of the body. Forward mode keeps nothing anyway, so tangents go through the body as if it stood there.
+differentiation"): what is held between the forward and the backward pass is the operands that this reads, to any order. The price
+is one more evaluation of the body. Forward mode keeps nothing anyway, so tangents go through the body as if it stood there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from retrograde.autodiff.forward import run_dual
 from retrograde.autodiff.loops import keep_inside
 from retrograde.errors import DifferentiationError
 from retrograde.ir import Graph, evaluate
+from retrograde.ir.graph import eliminate_dead
 from retrograde.ops.complex import conjugate
 from retrograde.ops.nested import checkpoint, close, custom, record
 from retrograde.ops.reduce import sum_to_shape
@@ -33,11 +34,15 @@ def keep_nothing(varying: Sequence[bool], inputs: Any, **params: Any) -> dict[st
 def pull_again(
     cts: Sequence[Any], outs: Sequence[Any], *operands: Any, varying: Sequence[bool], body: Graph, again: bool
 ) -> list[Any]:
-    """One more checkpoint: operands and cotangents to cotangents of the operands."""
+    """One more checkpoint: operands and cotangents, those that are read, to cotangents of the operands."""
     given = [i for i, ct in enumerate(cts) if ct is not None]
     graph, reached = pulled_through(body, varying, given)
-    (graph,), closed = close([graph], len(graph.inputs))
-    found = iter(checkpoint(*operands, *(cts[i] for i in given), *closed, body=graph, again=True)) if graph.outputs else iter(())
+    graph = eliminate_dead(graph)
+    read = {atom for eq in graph.equations for atom in eq.inputs} | set(graph.outputs)
+    used = [(var, x) for var, x in zip(graph.inputs, (*operands, *(cts[i] for i in given))) if var in read]
+    graph = Graph(tuple(var for var, _ in used), graph.equations, graph.outputs, graph.constants)
+    (graph,), closed = close([graph], len(used))
+    found = iter(checkpoint(*(x for _, x in used), *closed, body=graph, again=True)) if graph.outputs else iter(())
     return [next(found) if hit else None for hit in reached]
 
 

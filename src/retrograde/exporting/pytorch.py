@@ -130,7 +130,7 @@ def _expression(config: dict[str, Any], used: dict[str, None], indent: str) -> s
         deeper = f"{indent}    "
         arguments = [f"\n{deeper}{_expression(layer, used, deeper)}" for layer in layers]
     for name, parameter in inspect.signature(cls).parameters.items():
-        if name not in config or name == "layers" or (name == "init" and kind != "PReLU"):  # other initializers are ours alone
+        if name not in config or name in ("layers", "recompute") or (name == "init" and kind != "PReLU"):  # these are ours alone
             continue
         value = config[name]
         if isinstance(value, dict):
