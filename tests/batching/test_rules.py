@@ -13,7 +13,7 @@ from retrograde.ir.primitive import REGISTRY
 from retrograde.trace import trace_to_graph
 
 OPERANDLESS = {"iota"}  # nothing to map
-AFTER_OPTIMIZATION = {"fused", "product", "by_rows", "straight", "after"}  # made after any vmap; they loop
+AFTER_OPTIMIZATION = {"fused", "product", "by_rows", "straight", "after", "random_rows"}  # made after any vmap; they loop
 LOOPS: set[str] = set()  # primitives that are applied lane by lane on purpose
 LANES = 3
 CASES = [
