@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from retrograde.io.jsonable import jsonable
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,7 @@ class Answer:
 
 def to_json(data: Any) -> str:
     """One line of JSON; what is not finite is null, for JSON has no word for it."""
-    return json.dumps(_plain(data), allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(jsonable(data), allow_nan=False, ensure_ascii=False)
 
 
 def print_pairs(pairs: list[tuple[str, str]]) -> None:

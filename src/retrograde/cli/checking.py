@@ -11,9 +11,9 @@ from retrograde import explore
 from retrograde.checking import check
 from retrograde.cli.answer import Answer
 from retrograde.cli.network import points_for
-from retrograde.cli.predicting import as_table_model, read_for_model
+from retrograde.cli.predicting import as_table_model, known_rows, read_for_model
 from retrograde.cli.training import KIND
-from retrograde.errors import CheckError, DataError, ModelError
+from retrograde.errors import CheckError, ModelError
 from retrograde.io.model_file import load
 from retrograde.nn.losses import cross_entropy, mse
 
@@ -74,13 +74,9 @@ def _points(
         y = rng.integers(classes, size=len(x)) if criterion is cross_entropy else rng.normal(size=(len(x), 1)).astype(np.float32)
         return criterion, x, y
     read = read_for_model(table, target, preprocessor)
-    column = read.column(target.name)
-    known = np.flatnonzero(~column.missing())
-    if not len(known):
-        raise DataError(f"{table}: no row has a value of {target.name!r}, which the loss needs")
-    taken = rng.permutation(known)[:LOOKED_AT]
+    taken = rng.permutation(known_rows(read, target, ", which the loss needs"))[:LOOKED_AT]
     x = preprocessor.transform(preprocessor.read(read.take(taken)))
-    return criterion, x, target.encode(target.values(column.take(taken)))
+    return criterion, x, target.encode(target.values(read.column(target.name).take(taken)))
 
 
 def _moves(parameter: Any) -> bool:

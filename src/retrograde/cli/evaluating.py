@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from retrograde.cli.answer import Answer, print_pairs, print_table
-from retrograde.cli.predicting import as_table_model, read_for_model
+from retrograde.cli.predicting import as_table_model, known_rows, read_for_model
 from retrograde.cli.scores import all_scores, metrics, outputs, usual
 from retrograde.cli.target import Target
-from retrograde.errors import DataError
 from retrograde.io.model_file import load
 
 CELLS = 20  # classes of a confusion matrix that a terminal has room for
@@ -26,11 +23,8 @@ def evaluate_table(model: str, path: str, names: list[str]) -> Answer:
     net, extra = load(model)
     net, target, preprocessor = as_table_model(model, net, extra)
     table = read_for_model(path, target, preprocessor)
-    column = table.column(target.name)
-    rows = np.flatnonzero(~column.missing())
-    if not len(rows):
-        raise DataError(f"{path}: no row has a value of {target.name!r} to compare with")
-    values = target.values(column.take(rows))
+    rows = known_rows(table, target, " to compare with")
+    values = target.values(table.column(target.name).take(rows))
     output = outputs(net, preprocessor.transform(preprocessor.read(table.take(rows))))
     guess = target.mean if target.task == "regression" else extra.get("guess")
     if target.classes and guess not in target.classes:  # an older file

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrograde import nn, optim
+from retrograde import numpy as rnp
 from retrograde.errors import ModelError
 from retrograde.tree import tree_leaves
 
@@ -127,6 +128,4 @@ def _first(net: Any) -> Any:
 
 def softmax(logits: Any) -> Any:
     """Probabilities of shape (rows, classes), in float64 so that they add up."""
-    z = logits.astype(np.float64)
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    return rnp.softmax(logits.astype(np.float64))

@@ -51,6 +51,14 @@ def read_for_model(path: str, target: Target, preprocessor: Preprocessor) -> Tab
     return read_table(path, text=words)
 
 
+def known_rows(table: Table, target: Target, needed: str) -> np.ndarray:
+    """The rows with a value of the target; raises `DataError` where there is none, saying what it is `needed` for."""
+    rows = np.flatnonzero(~table.column(target.name).missing())
+    if not len(rows):
+        raise DataError(f"{table.path}: no row has a value of {target.name!r}{needed}")
+    return rows
+
+
 def load_table_model(path: str, otherwise: str = "") -> tuple[Any, Target, Preprocessor]:
     """The network of a model file, what it predicts, and how it reads a table.
 

@@ -14,6 +14,7 @@ from retrograde.optim.optimizers import (
     State,
     _as_real,
     _check,
+    _decayed,
     _each,
     _square,
     _zeros,
@@ -221,8 +222,7 @@ class Adadelta(Optimizer):
         return {"square": _zeros_of_squares(params), "steps": _zeros_of_squares(params)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if not is_zero(self.weight_decay):
-            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+        grads = _decayed(self.weight_decay, grads, params)
 
         def step(p: Any, g: Any, square: Any, steps: Any) -> tuple[Any, Any, Any]:
             square = self.rho * square + (1.0 - self.rho) * _square(g)

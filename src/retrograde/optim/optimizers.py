@@ -98,6 +98,11 @@ def _check(**limits: tuple[float, float, float]) -> None:
             raise ModelError(f"{name} must be at least {low} and below {high}; it is {value!r}")
 
 
+def _decayed(weight_decay: Any, grads: Any, params: Any) -> Any:
+    """Gradients with those of weight_decay / 2 |p|^2."""
+    return grads if is_zero(weight_decay) else tree_map(lambda g, p: g + weight_decay * p, grads, params)
+
+
 def _each(count: int, f: Any, *trees: Any) -> tuple[Any, ...]:
     """`f` leaf by leaf, its `count` results as that many trees."""
     structure = tree_flatten(trees[0])[1]
@@ -139,8 +144,7 @@ class SGD(Optimizer):
         return {} if is_zero(self.momentum) else {"velocity": _zeros(params), "step": np.zeros((), np.int64)}
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if not is_zero(self.weight_decay):
-            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+        grads = _decayed(self.weight_decay, grads, params)
         if is_zero(self.momentum):
             return tree_map(lambda p, g: p - self.lr * g, params, grads), state
         first = state["step"] == 0
@@ -274,8 +278,7 @@ class RMSprop(Optimizer):
         return state | ({"velocity": _zeros(params)} if self.momentum else {})
 
     def update(self, grads: Any, state: State, params: Any) -> tuple[Any, State]:
-        if not is_zero(self.weight_decay):
-            grads = tree_map(lambda g, p: g + self.weight_decay * p, grads, params)
+        grads = _decayed(self.weight_decay, grads, params)
         square = tree_map(lambda s, g: self.alpha * s + (1.0 - self.alpha) * _square(g), state["square"], grads)
         new, spread = {"square": square}, square
         if self.centered:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograde.errors import ModelError, ModelFileError
 from retrograde.io.atomic import replace_file
+from retrograde.io.jsonable import jsonable
 from retrograde.train.space import Parameters, as_json, shown
 
 if TYPE_CHECKING:
@@ -140,16 +141,7 @@ class Log:
             trial.run.save(self.best, extra={"trial": trial.number, "parameters": as_json(trial.parameters)})
         values = {f.name: getattr(trial, f.name) for f in fields(Trial) if f.name != "run"}
         with open(self.path, "a") as file:
-            file.write(json.dumps(_finite({**values, "parameters": as_json(trial.parameters)})) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for numbers that are not finite, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+            file.write(json.dumps(jsonable({**values, "parameters": as_json(trial.parameters)})) + "\n")
 
 
 def _trial(line: dict[str, Any]) -> Trial:
